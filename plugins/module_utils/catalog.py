@@ -1,0 +1,350 @@
+"""The catalog of the source schema as plain data.
+
+These classes hold what was observed, and nothing that was decided. Objects are told apart by OID, never by name, because
+a name is what a migration changes. `catalog_reader.py` fills them from a server; tests build them by hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+TABLE_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table"}
+RELATION_KINDS = {
+    **TABLE_KINDS,
+    "v": "view",
+    "m": "materialized view",
+    "i": "index",
+    "I": "partitioned index",
+    "S": "sequence",
+    "c": "composite type",
+    "t": "TOAST table",
+}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One privilege of an ACL (``aclexplode``). ``grantee`` is ``PUBLIC`` for everyone."""
+
+    grantee: str
+    privilege: str
+    grantable: bool = False
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class OwnedSequence:
+    """A sequence that moves with its table because a column owns it."""
+
+    oid: int
+    name: str
+    column: str
+    identity: bool = False
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index: it moves with its table and takes a name in the target schema."""
+
+    oid: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """An extended statistics object (``CREATE STATISTICS``): it does not follow its table by itself."""
+
+    oid: int
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A relation with rows of its own or of its partitions: relkind ``r``, ``p`` or ``f``.
+
+    ``structure`` maps a part (columns, constraints, indexes, triggers, policies, rules, options) to an MD5 of what the
+    catalog stores for it, in a form that a move does not change: two observations differ exactly where someone
+    altered the table.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    owner: str
+    persistence: str = "p"
+    parents: tuple[int, ...] = ()
+    is_partition: bool = False
+    row_security: bool = False
+    extension: str | None = None
+    columns: tuple[str, ...] = ()
+    acl: tuple[Grant, ...] | None = None
+    column_grants: tuple[Grant, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    sequences: tuple[OwnedSequence, ...] = ()
+    statistics: tuple[Statistics, ...] = ()
+    row_type: str = ""
+    array_type: str = ""
+    bytes_estimate: int = 0
+    rows_estimate: int = -1
+    comment: str | None = None
+    structure: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind_text(self) -> str:
+        """The kind as a person says it."""
+        return "partition" if self.is_partition and self.kind == "r" else TABLE_KINDS[self.kind]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Anything with a name in ``pg_class`` in the source or a target schema: what a moved table may collide with."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class TypeName:
+    """A name in ``pg_type`` in a target schema, or a type of its own in the source schema."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str  # pg_type.typtype
+
+
+@dataclass(frozen=True)
+class View:
+    """A view or materialized view that reads tables; it follows them by OID."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    reads: tuple[int, ...]
+    definition: str
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key, for the drawing and for the owners that its checks run as."""
+
+    name: str
+    child: int
+    parent: int
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A namespace. ``grants`` are explicit privileges, empty where the ACL is the built-in default."""
+
+    oid: int
+    name: str
+    owner: str
+    grants: tuple[Grant, ...] = ()
+    comment: str | None = None
+    objects: int = 0
+
+
+@dataclass(frozen=True)
+class DefaultPrivileges:
+    """An entry of ``pg_default_acl``: what ``ALTER DEFAULT PRIVILEGES`` has left. ``schema`` is None when global."""
+
+    role: str
+    schema: str | None
+    object_type: str  # r relations, S sequences, f routines, T types, n schemas, L large objects
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A publication and what it publishes of our schemas."""
+
+    name: str
+    owner: str
+    all_tables: bool
+    schemas: tuple[str, ...] = ()
+    tables: tuple[int, ...] = ()
+    filtered: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class EventTrigger:
+    """An event trigger: its function runs inside the transactions of a migration."""
+
+    name: str
+    event: str
+    function: str
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role that owns or is granted something here.
+
+    ``mover_is_member``: the connected role has its rights. ``uses_source`` and ``creates_in_source``: what it may do in
+    the source schema, by whatever way it got the right.
+    """
+
+    name: str
+    can_login: bool = True
+    superuser: bool = False
+    mover_is_member: bool = True
+    uses_source: bool = True
+    creates_in_source: bool = False
+
+
+@dataclass(frozen=True)
+class Server:
+    """Which server and database this is, and as whom we are connected."""
+
+    version_num: int
+    version: str
+    database: str
+    database_oid: int
+    system_identifier: str
+    user: str
+    superuser: bool
+    settings: Mapping[str, str] = field(default_factory=dict)
+    create_on_database: bool = True
+    create_on_schemas: tuple[str, ...] = ()
+    public_uses_source: bool = True
+
+    @property
+    def major(self) -> int:
+        """Major version, for example 16."""
+        return self.version_num // 10000
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """One observation of a database."""
+
+    server: Server
+    source_schema: str
+    schemas: tuple[Schema, ...] = ()
+    tables: tuple[Table, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    types: tuple[TypeName, ...] = ()
+    statistics: tuple[Statistics, ...] = ()
+    views: tuple[View, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    default_privileges: tuple[DefaultPrivileges, ...] = ()
+    publications: tuple[Publication, ...] = ()
+    event_triggers: tuple[EventTrigger, ...] = ()
+    roles: tuple[Role, ...] = ()
+
+    def schema(self, name: str) -> Schema | None:
+        """The schema of that name, or None."""
+        return next((schema for schema in self.schemas if schema.name == name), None)
+
+    @property
+    def source_tables(self) -> tuple[Table, ...]:
+        """Tables that stand in the source schema, by name."""
+        return tuple(sorted((t for t in self.tables if t.schema == self.source_schema), key=lambda t: t.name))
+
+    def role(self, name: str) -> Role | None:
+        """The role of that name, or None where it does not exist (``PUBLIC`` never does)."""
+        return next((role for role in self.roles if role.name == name), None)
+
+    def by_oid(self) -> dict[int, Table]:
+        """Tables by OID."""
+        return {table.oid: table for table in self.tables}
+
+
+def to_plain(value: Any) -> Any:
+    """Turn dataclasses and tuples into what JSON has."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: to_plain(item) for key, item in vars(value).items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    return value
+
+
+_MEMBERS: dict[type, dict[str, type]] = {
+    Catalog: {
+        "schemas": Schema,
+        "tables": Table,
+        "relations": Relation,
+        "types": TypeName,
+        "statistics": Statistics,
+        "views": View,
+        "foreign_keys": ForeignKey,
+        "default_privileges": DefaultPrivileges,
+        "publications": Publication,
+        "event_triggers": EventTrigger,
+        "roles": Role,
+    },
+    Table: {
+        "acl": Grant,
+        "column_grants": Grant,
+        "indexes": Index,
+        "sequences": OwnedSequence,
+        "statistics": Statistics,
+    },
+    Schema: {"grants": Grant},
+    DefaultPrivileges: {"grants": Grant},
+}
+
+
+def from_plain(cls: type[T], data: Mapping[str, Any]) -> T:
+    """The inverse of :func:`to_plain` for the classes of this module.
+
+    :raises KeyError, TypeError: when the data was not made by this version of the code.
+    """
+    members = _MEMBERS.get(cls, {})
+    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in known:
+            raise KeyError(key)
+        if key == "server":
+            value = from_plain(Server, value)
+        elif isinstance(value, list):
+            value = tuple(from_plain(members[key], item) if key in members else item for item in value)
+        values[key] = value
+    return cls(**values)
+
+
+def pack(data: Any) -> str:
+    """Plain data as compressed text. Large nested results are slow to cross Ansible; one string is not."""
+    return base64.b64encode(zlib.compress(json.dumps(to_plain(data)).encode(), 6)).decode()
+
+
+def unpack(text: str) -> Any:
+    """The inverse of :func:`pack`."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+def changed_parts(before: Table, after: Table) -> Iterator[str]:
+    """Which parts of a table differ between two observations, as words for a message."""
+    for name in ("name", "schema", "owner", "kind", "parents", "row_security", "extension", "acl", "column_grants"):
+        if getattr(before, name) != getattr(after, name):
+            yield name.replace("_", " ")
+    for part in sorted({*before.structure, *after.structure}):
+        if before.structure.get(part) != after.structure.get(part):
+            yield part
+
+
+def summary(catalog: Catalog) -> dict[str, Any]:
+    """A few figures of a catalog, small enough to print."""
+    tables = catalog.source_tables
+    return {
+        "server": asdict(catalog.server),
+        "source_schema": catalog.source_schema,
+        "tables": len(tables),
+        "bytes": sum(table.bytes_estimate for table in tables),
+        "schemas": [schema.name for schema in catalog.schemas],
+    }

@@ -1,0 +1,225 @@
+"""The catalog queries, each one read-only statement over ``pg_catalog``.
+
+Parameters: ``source`` (schema name), ``scope`` (array of schema names: source and targets). Names come from
+https://www.postgresql.org/docs/current/catalogs.html. All run on PostgreSQL 13 to 18.
+"""
+
+from __future__ import annotations
+
+SERVER = """
+SELECT current_setting('server_version_num')::int AS version_num, current_setting('server_version') AS version,
+       current_database() AS database, d.oid::bigint AS database_oid, current_user AS "user",
+       (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
+       has_database_privilege(current_user, d.oid, 'CREATE') AS create_on_database
+  FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+"""
+
+# pg_control_system() may be revoked from ordinary roles on managed services.
+SYSTEM_IDENTIFIER = """
+SELECT CASE WHEN has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+            THEN (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) ELSE '' END
+"""
+
+SETTINGS = """
+SELECT name, setting FROM pg_catalog.pg_settings
+ WHERE name IN ('deadlock_timeout', 'max_locks_per_transaction', 'max_connections', 'max_prepared_transactions',
+                'default_transaction_read_only', 'wal_level', 'event_triggers', 'session_replication_role')
+ ORDER BY name
+"""
+
+SCHEMAS = """
+SELECT n.oid::bigint, n.nspname, pg_get_userbyid(n.nspowner), obj_description(n.oid, 'pg_namespace'),
+       has_schema_privilege(current_user, n.oid, 'CREATE'),
+       (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid),
+       COALESCE((SELECT json_agg(json_build_array(COALESCE(r.rolname, 'PUBLIC'), a.privilege_type, a.is_grantable)
+                        ORDER BY r.rolname NULLS FIRST, a.privilege_type)
+                   FROM aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+                  WHERE a.grantee <> n.nspowner), '[]'),
+       EXISTS (SELECT FROM aclexplode(COALESCE(n.nspacl, acldefault('n', n.nspowner))) a
+                WHERE a.grantee = 0 AND a.privilege_type = 'USAGE')
+  FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY(%(scope)s) ORDER BY n.nspname
+"""
+
+# Tables of the scope, and every member of their inheritance trees wherever it stands.
+TABLES = """
+WITH scope AS (
+  SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't'
+), extension AS (
+  SELECT d.objid, e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+   WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
+)
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowner), c.relpersistence, c.relispartition,
+       c.relrowsecurity, extension.extname, c.reltuples::bigint, c.relpages::bigint * current_setting('block_size')::bigint,
+       obj_description(c.oid, 'pg_class'), t.typname, at.typname,
+       (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+       (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
+       c.relacl IS NOT NULL
+  FROM scope JOIN pg_catalog.pg_class c ON c.oid = scope.oid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_type t ON t.oid = c.reltype
+  LEFT JOIN pg_catalog.pg_type at ON at.oid = t.typarray
+  LEFT JOIN extension ON extension.objid = c.oid
+ ORDER BY c.oid
+"""
+
+_OF_SCOPE = """
+  JOIN pg_catalog.pg_class c ON c.oid = {oid}
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f')
+"""
+
+TABLE_GRANTS = """
+SELECT c.oid::bigint, COALESCE(r.rolname, 'PUBLIC'), a.privilege_type, bool_or(a.is_grantable), NULL::text
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL aclexplode(c.relacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+ WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f') GROUP BY 1, 2, 3
+UNION ALL
+SELECT c.oid::bigint, COALESCE(r.rolname, 'PUBLIC'), a.privilege_type, bool_or(a.is_grantable), att.attname::text
+  FROM pg_catalog.pg_attribute att JOIN pg_catalog.pg_class c ON c.oid = att.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL aclexplode(att.attacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+ WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f') AND att.attacl IS NOT NULL AND NOT att.attisdropped
+ GROUP BY 1, 2, 3, 5
+ ORDER BY 1, 5 NULLS FIRST, 2, 3
+"""
+
+INDEXES = f"""
+SELECT x.indrelid::bigint, ic.oid::bigint, ic.relname FROM pg_catalog.pg_index x
+  {_OF_SCOPE.format(oid="x.indrelid")} JOIN pg_catalog.pg_class ic ON ic.oid = x.indexrelid ORDER BY 1, 3
+"""
+
+# Sequences that a column owns: deptype a for serial and OWNED BY, i for identity. They move with the table.
+SEQUENCES = f"""
+SELECT d.refobjid::bigint, s.oid::bigint, s.relname, att.attname, d.deptype = 'i'
+  FROM pg_catalog.pg_depend d
+  {_OF_SCOPE.format(oid="d.refobjid")}
+  JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+  JOIN pg_catalog.pg_attribute att ON att.attrelid = d.refobjid AND att.attnum = d.refobjsubid
+ WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+   AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+ ORDER BY 1, 3
+"""
+
+STATISTICS = """
+SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname
+  FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
+  JOIN pg_catalog.pg_class c ON c.oid = s.stxrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
+ WHERE n.nspname = ANY(%(scope)s) OR cn.nspname = ANY(%(scope)s) ORDER BY 3, 4
+"""
+
+# What the catalog stores about a table's parts, in forms that do not contain the names of schemas: expressions as node
+# trees, other objects as OIDs. A move leaves all of it alone, an ALTER does not. Parse locations are taken out because
+# they say nothing and pg_get_expr does not show them.
+STRUCTURE = f"""
+WITH scope AS (
+  SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f')
+), part AS (
+  SELECT a.attrelid AS oid, 'columns' AS part, a.attnum::bigint AS ord,
+         concat_ws('|', a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attidentity, a.attgenerated, a.attcollation,
+                   a.attstorage, a.attisdropped, a.attislocal, a.attinhcount, a.attoptions, a.attfdwoptions, d.adbin) AS txt
+    FROM scope JOIN pg_catalog.pg_attribute a ON a.attrelid = scope.oid AND a.attnum > 0
+    LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  UNION ALL
+  SELECT c.conrelid, 'constraints', c.oid::bigint,
+         concat_ws('|', c.conname, c.contype, c.condeferrable, c.condeferred, c.convalidated, c.conindid, c.conparentid,
+                   c.confrelid, c.confupdtype, c.confdeltype, c.confmatchtype, c.conislocal, c.connoinherit, c.conkey,
+                   c.confkey, c.conexclop, c.conbin)
+    FROM scope JOIN pg_catalog.pg_constraint c ON c.conrelid = scope.oid
+  UNION ALL
+  SELECT x.indrelid, 'indexes', x.indexrelid::bigint,
+         concat_ws('|', i.relname, i.relam, i.reloptions, i.reltablespace, x.indisunique, x.indisprimary, x.indisvalid,
+                   x.indisreplident, x.indisclustered, x.indkey, x.indcollation, x.indclass, x.indoption, x.indexprs, x.indpred)
+    FROM scope JOIN pg_catalog.pg_index x ON x.indrelid = scope.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+  UNION ALL
+  SELECT t.tgrelid, 'triggers', t.oid::bigint,
+         concat_ws('|', t.tgname, t.tgfoid, t.tgtype, t.tgenabled, t.tgconstraint, t.tgdeferrable, t.tginitdeferred,
+                   t.tgattr, t.tgargs, t.tgqual, t.tgoldtable, t.tgnewtable)
+    FROM scope JOIN pg_catalog.pg_trigger t ON t.tgrelid = scope.oid AND NOT t.tgisinternal
+  UNION ALL
+  SELECT p.polrelid, 'policies', p.oid::bigint,
+         concat_ws('|', p.polname, p.polcmd, p.polpermissive, p.polroles, p.polqual, p.polwithcheck)
+    FROM scope JOIN pg_catalog.pg_policy p ON p.polrelid = scope.oid
+  UNION ALL
+  SELECT r.ev_class, 'rules', r.oid::bigint,
+         concat_ws('|', r.rulename, r.ev_type, r.ev_enabled, r.is_instead, r.ev_qual, r.ev_action)
+    FROM scope JOIN pg_catalog.pg_rewrite r ON r.ev_class = scope.oid
+  UNION ALL
+  SELECT c.oid, 'options', 0,
+         concat_ws('|', c.reloptions, c.reltablespace, c.relam, c.relreplident, c.relforcerowsecurity, c.reloftype,
+                   c.relpersistence, c.relpartbound, p.partstrat, p.partattrs, p.partclass, p.partcollation, p.partexprs)
+    FROM scope JOIN pg_catalog.pg_class c ON c.oid = scope.oid
+    LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
+)
+SELECT oid::bigint, part, md5(string_agg(regexp_replace(txt, ':location -?\\d+', '', 'g'), E'\\n' ORDER BY ord))
+  FROM part GROUP BY oid, part ORDER BY oid, part
+"""
+
+RELATIONS = """
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY(%(scope)s) ORDER BY c.oid
+"""
+
+TYPES = """
+SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
+  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+ WHERE n.nspname = ANY(%(scope)s) AND n.nspname <> %(source)s ORDER BY t.oid
+"""
+
+# Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID.
+VIEWS = """
+SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.refobjid::bigint ORDER BY d.refobjid::bigint),
+       md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))
+  FROM pg_catalog.pg_rewrite r
+  JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind IN ('v', 'm')
+  JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
+  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+       AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> v.oid
+  JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(%(scope)s)
+ GROUP BY v.oid, vn.nspname, v.relname, v.relkind, r.ev_action::text ORDER BY v.oid
+"""
+
+FOREIGN_KEYS = f"""
+SELECT k.conname, k.conrelid::bigint, k.confrelid::bigint FROM pg_catalog.pg_constraint k
+  {_OF_SCOPE.format(oid="k.conrelid")} WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY k.conrelid, k.conname
+"""
+
+DEFAULT_PRIVILEGES = """
+SELECT pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype,
+       COALESCE(json_agg(json_build_array(COALESCE(r.rolname, 'PUBLIC'), a.privilege_type, a.is_grantable)
+                         ORDER BY r.rolname NULLS FIRST, a.privilege_type) FILTER (WHERE a.privilege_type IS NOT NULL), '[]')
+  FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
+  LEFT JOIN LATERAL aclexplode(d.defaclacl) a ON true LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+ WHERE d.defaclnamespace = 0 OR n.nspname = ANY(%(scope)s)
+ GROUP BY d.oid, 1, 2, 3 ORDER BY 1, 2 NULLS FIRST, 3
+"""
+
+PUBLICATIONS = """
+SELECT p.oid::bigint, p.pubname, pg_get_userbyid(p.pubowner), p.puballtables FROM pg_catalog.pg_publication p ORDER BY p.pubname
+"""
+
+# Row filters, column lists and schema publications came with PostgreSQL 15.
+PUBLICATION_TABLES = """
+SELECT r.prpubid::bigint, r.prrelid::bigint, {filtered} FROM pg_catalog.pg_publication_rel r ORDER BY 1, 2
+"""
+
+PUBLICATION_SCHEMAS = """
+SELECT pn.pnpubid::bigint, n.nspname FROM pg_catalog.pg_publication_namespace pn
+  JOIN pg_catalog.pg_namespace n ON n.oid = pn.pnnspid WHERE n.nspname = ANY(%(scope)s) ORDER BY 1, 2
+"""
+
+EVENT_TRIGGERS = """
+SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D'
+  FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY e.evtname
+"""
+
+ROLES = """
+SELECT r.rolname, r.rolcanlogin, r.rolsuper, pg_has_role(current_user, r.oid, 'USAGE'),
+       COALESCE(has_schema_privilege(r.oid, s.oid, 'USAGE'), false), COALESCE(has_schema_privilege(r.oid, s.oid, 'CREATE'), false)
+  FROM pg_catalog.pg_roles r LEFT JOIN pg_catalog.pg_namespace s ON s.nspname = %(source)s
+ WHERE r.rolname = ANY(%(roles)s) ORDER BY r.rolname
+"""

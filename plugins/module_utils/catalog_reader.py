@@ -1,0 +1,173 @@
+"""Observe: read the catalog of one database into dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils import catalog_queries as q
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
+    Catalog,
+    DefaultPrivileges,
+    EventTrigger,
+    ForeignKey,
+    Grant,
+    Index,
+    OwnedSequence,
+    Publication,
+    Relation,
+    Role,
+    Schema,
+    Server,
+    Statistics,
+    Table,
+    TypeName,
+    View,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+
+PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
+
+
+def read_server(database: Database) -> Server:
+    """Which server and database this is, and as whom we are connected."""
+    row = database.rows(q.SERVER)[0]
+    return Server(
+        version_num=row[0],
+        version=row[1],
+        database=row[2],
+        database_oid=row[3],
+        system_identifier=database.value(q.SYSTEM_IDENTIFIER),
+        user=row[4],
+        superuser=row[5],
+        create_on_database=row[6],
+        settings=dict(database.rows(q.SETTINGS)),
+    )
+
+
+def _grants(items: Iterable[Iterable[Any]]) -> tuple[Grant, ...]:
+    return tuple(Grant(*item) for item in items)
+
+
+def _grouped(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]:
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row[1:])
+    return found
+
+
+def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
+    indexes = _grouped(database.rows(q.INDEXES, scope))
+    sequences = _grouped(database.rows(q.SEQUENCES, scope))
+    statistics = _grouped(database.rows(q.STATISTICS, scope))
+    structure = _grouped(database.rows(q.STRUCTURE, scope))
+    grants = _grouped(database.rows(q.TABLE_GRANTS, scope))
+    tables = []
+    for row in database.rows(q.TABLES, scope):
+        oid = row[0]
+        explicit = [Grant(*grant) for grant in grants.get(oid, ())]
+        tables.append(
+            Table(
+                oid=oid,
+                schema=row[1],
+                name=row[2],
+                kind=row[3],
+                owner=row[4],
+                persistence=row[5],
+                is_partition=row[6],
+                row_security=row[7],
+                extension=row[8],
+                rows_estimate=row[9],
+                bytes_estimate=row[10],
+                comment=row[11],
+                row_type=row[12] or "",
+                array_type=row[13] or "",
+                columns=tuple(row[14] or ()),
+                parents=tuple(row[15] or ()),
+                acl=tuple(g for g in explicit if g.column is None) if row[16] else None,
+                column_grants=tuple(g for g in explicit if g.column is not None),
+                indexes=tuple(Index(*index) for index in indexes.get(oid, ())),
+                sequences=tuple(OwnedSequence(*sequence) for sequence in sequences.get(oid, ())),
+                statistics=tuple(Statistics(*s) for s in statistics.get(oid, ())),
+                structure=dict(structure.get(oid, ())),
+            )
+        )
+    return tuple(tables)
+
+
+def _publications(database: Database, server: Server, scope: Mapping[str, Any]) -> tuple[Publication, ...]:
+    new = server.version_num >= PUBLICATIONS_OF_SCHEMAS_SINCE
+    filtered = "r.prqual IS NOT NULL OR r.prattrs IS NOT NULL" if new else "false"
+    tables = _grouped(database.rows(q.PUBLICATION_TABLES.format(filtered=filtered), scope))
+    schemas = _grouped(database.rows(q.PUBLICATION_SCHEMAS, scope)) if new else {}
+    return tuple(
+        Publication(
+            name=name,
+            owner=owner,
+            all_tables=everything,
+            schemas=tuple(row[0] for row in schemas.get(oid, ())),
+            tables=tuple(row[0] for row in tables.get(oid, ())),
+            filtered=tuple(row[0] for row in tables.get(oid, ()) if row[1]),
+        )
+        for oid, name, owner, everything in database.rows(q.PUBLICATIONS)
+    )
+
+
+def _role_names(parts: Iterable[str | None], tables: Iterable[Table]) -> list[str]:
+    names = set(filter(None, parts))
+    for table in tables:
+        names.add(table.owner)
+        names.update(grant.grantee for grant in (*(table.acl or ()), *table.column_grants))
+    return sorted(names - {"PUBLIC"})
+
+
+def read_catalog(
+    database: Database, source_schema: str, target_schemas: Iterable[str], application_roles: Iterable[str] = (), owners: Iterable[str] = ()
+) -> Catalog:
+    """Observe everything that a plan depends on, in one consistent snapshot.
+
+    :param database: a direct connection.
+    :param source_schema: the schema that the tables leave; need not exist.
+    :param target_schemas: where they go; need not exist.
+    :param application_roles: further roles that the plan speaks of, besides owners and grantees.
+    :param owners: roles that are to own new schemas.
+    :raises ServerRefused: when a catalog cannot be read.
+    """
+    scope = {"source": source_schema, "scope": sorted({source_schema, *target_schemas})}
+    with database.snapshot():
+        server = read_server(database)
+        schema_rows = database.rows(q.SCHEMAS, scope)
+        schemas = tuple(
+            Schema(oid=row[0], name=row[1], owner=row[2], comment=row[3], objects=row[5], grants=_grants(row[6]))
+            for row in schema_rows
+        )
+        tables = _tables(database, scope)
+        defaults = tuple(
+            DefaultPrivileges(role, schema, kind, _grants(grants))
+            for role, schema, kind, grants in database.rows(q.DEFAULT_PRIVILEGES, scope)
+        )
+        publications = _publications(database, server, scope)
+        named = [*application_roles, *owners, server.user]
+        named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
+        roles = database.rows(q.ROLES, {**scope, "roles": _role_names(named, tables)})
+        return Catalog(
+            server=Server(
+                **{
+                    **vars(server),
+                    "create_on_schemas": tuple(row[1] for row in schema_rows if row[4]),
+                    "public_uses_source": any(row[7] for row in schema_rows if row[1] == source_schema),
+                }
+            ),
+            source_schema=source_schema,
+            schemas=schemas,
+            tables=tables,
+            relations=tuple(Relation(*row) for row in database.rows(q.RELATIONS, scope)),
+            types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
+            statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
+            views=tuple(View(*row[:4], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
+            foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
+            default_privileges=defaults,
+            publications=publications,
+            event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
+            roles=tuple(Role(*row) for row in roles),
+        )

@@ -1,0 +1,84 @@
+"""The identity of a relation: what proves in constant time that a move has not touched a row.
+
+``oid`` and ``relfilenode`` (pg_class) say that it is the same relation with the same file: nothing was copied, so no row
+can have been lost. Owner, privileges, row security and the rest say that nothing else about it was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+
+_RELATIONS = """
+SELECT c.oid::bigint, json_build_object(
+         'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'relfilenode', c.relfilenode::bigint,
+         'toast', c.reltoastrelid::bigint, 'owner', c.relowner::bigint, 'acl', c.relacl::text, 'options', c.reloptions::text,
+         'persistence', c.relpersistence, 'row_security', c.relrowsecurity, 'force_row_security', c.relforcerowsecurity,
+         'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY(%(oids)s)
+UNION ALL
+SELECT s.oid::bigint, json_build_object('schema', n.nspname, 'name', s.stxname, 'kind', 's', 'owner', s.stxowner::bigint)
+  FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE s.oid = ANY(%(statistics)s)
+"""
+
+# Compared without the grantor: the view's privileges were all granted by its owner.
+_VIEW_PRIVILEGES = """
+WITH pair AS (SELECT t.oid AS table_oid, v.oid AS view_oid, t.relowner, v.relowner AS view_owner, t.relname
+                FROM pg_catalog.pg_class t
+                LEFT JOIN pg_catalog.pg_class v ON v.relname = t.relname AND v.relkind = 'v'
+                     AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %(source)s)
+               WHERE t.oid = ANY(%(oids)s)),
+grants AS (
+  SELECT p.table_oid, x.side, a.grantee, a.privilege_type, a.is_grantable FROM pair p
+    CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
+    JOIN pg_catalog.pg_class c ON c.oid = x.oid
+    CROSS JOIN LATERAL aclexplode(c.relacl) a
+   WHERE a.grantee NOT IN (p.relowner, p.view_owner))
+SELECT p.relname, CASE WHEN p.view_oid IS NULL THEN 'is missing' ELSE 'has other privileges than the table' END
+  FROM pair p
+ WHERE p.view_oid IS NULL OR EXISTS (
+   SELECT FROM grants g WHERE g.table_oid = p.table_oid
+    GROUP BY g.grantee, g.privilege_type, g.is_grantable HAVING count(DISTINCT g.side) <> 2)
+"""
+
+# Parts that every move must leave alone; the schema is what it changes.
+KEPT = (
+    "name",
+    "kind",
+    "relfilenode",
+    "toast",
+    "owner",
+    "acl",
+    "options",
+    "persistence",
+    "row_security",
+    "force_row_security",
+    "replica_identity",
+    "columns",
+    "checks",
+    "tablespace",
+)
+
+
+def read_identities(database: Database, oids: Iterable[int], statistics: Iterable[int] = ()) -> dict[int, dict[str, Any]]:
+    """Identities by OID; what is not there is left out.
+
+    :param oids: relations.
+    :param statistics: extended statistics objects, whose OIDs are of another catalog.
+    """
+    rows = database.rows(_RELATIONS, {"oids": list(oids), "statistics": list(statistics)})
+    return dict(rows)
+
+
+def view_problems(database: Database, source: str, oids: Iterable[int]) -> list[tuple[str, str]]:
+    """Compatibility views that are missing or whose privileges differ from their table's: (name, what is wrong)."""
+    return [tuple(row) for row in database.rows(_VIEW_PRIVILEGES, {"source": source, "oids": list(oids)})]  # type: ignore[misc]
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Which kept parts differ, as ``part: before → after``."""
+    return [
+        f"{part}: {before.get(part)} → {after.get(part)}" for part in KEPT if before.get(part) != after.get(part)
+    ]

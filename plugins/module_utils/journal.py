@@ -1,0 +1,237 @@
+"""What was done, kept in the migrated database itself.
+
+A step and its journal row are one transaction, so whatever happens at whatever instant, the database is in the state that
+the journal says. The lease makes sure that one run works at a time: it is a row with an expiry, renewed while the run
+lives, so that the lease of a killed run ends by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+
+FORMAT = 1
+LEASE_SECONDS = 20  # longer than any pause between two renewals of a live run, short enough to wait for after a kill
+
+_CREATE = f"""
+CREATE SCHEMA {JOURNAL_SCHEMA};
+COMMENT ON SCHEMA {JOURNAL_SCHEMA} IS 'dbops.multischema: what the running migration has done; rollback.yml reads it and removes it';
+CREATE TABLE {JOURNAL_SCHEMA}.journal (format int PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT clock_timestamp());
+INSERT INTO {JOURNAL_SCHEMA}.journal (format) VALUES ({FORMAT});
+CREATE TABLE {JOURNAL_SCHEMA}.run (
+  id text PRIMARY KEY, door text NOT NULL, plan_digest text NOT NULL, operator text NOT NULL, version text NOT NULL,
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(), finished_at timestamptz, outcome text
+);
+CREATE TABLE {JOURNAL_SCHEMA}.step (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL, run text NOT NULL, phase int NOT NULL,
+  definition jsonb NOT NULL, identity jsonb NOT NULL, attempts int NOT NULL,
+  done_at timestamptz NOT NULL DEFAULT clock_timestamp(), undone_at timestamptz, undone_by text
+);
+CREATE UNIQUE INDEX step_done_once ON {JOURNAL_SCHEMA}.step (id) WHERE undone_at IS NULL;
+CREATE TABLE {JOURNAL_SCHEMA}.accepted (
+  run text NOT NULL, finding text NOT NULL, object text NOT NULL, reason text NOT NULL, PRIMARY KEY (run, finding, object)
+);
+CREATE TABLE {JOURNAL_SCHEMA}.lease (
+  run text PRIMARY KEY, holder text NOT NULL, renewed_at timestamptz NOT NULL, expires_at timestamptz NOT NULL
+)
+"""
+
+# Advisory locks belong to one database, so one key is enough: "mult" in ASCII.
+_ADVISORY_CLASS = 0x6D756C74
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A step that the journal records."""
+
+    seq: int
+    step: Step
+    run: str
+    done_at: str
+    undone_at: str | None
+    attempts: int
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who works on the database now."""
+
+    run: str
+    holder: str
+    age_s: float
+    left_s: float
+
+    @property
+    def live(self) -> bool:
+        """Whether it has not expired."""
+        return self.left_s > 0
+
+
+class Journal:
+    """The journal of the connected database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def exists(self) -> bool:
+        """Whether a migration has begun here.
+
+        :raises JournalError: when the journal was made by a version that this one does not understand.
+        """
+        if self.database.value(f"SELECT to_regclass('{JOURNAL_SCHEMA}.journal')") is None:
+            return False
+        found = self.database.value(f"SELECT max(format) FROM {JOURNAL_SCHEMA}.journal")
+        if found != FORMAT:
+            raise JournalError(
+                f"The journal in this database has format {found}, and this version works with format {FORMAT}.",
+                "Another version of dbops.multischema began the migration.",
+                "Finish or roll back with the version that began it.",
+            )
+        return True
+
+    def create(self) -> None:
+        """Make the journal unless it is there. Two runs that start at once are told apart by the advisory lock."""
+        if not self.exists():
+            with self.database.transaction():
+                self.database.execute(_CREATE)
+
+    def drop(self) -> None:
+        """Remove the journal, once every step is undone.
+
+        :raises JournalError: when steps are still in effect.
+        """
+        left = self.done()
+        if left:
+            raise JournalError(f"{len(left)} steps are still in effect, so the journal stays.", "", "Roll back first.")
+        with self.database.transaction():
+            self.database.execute(f"DROP SCHEMA {JOURNAL_SCHEMA} CASCADE")
+
+    # --- steps ---
+
+    def _entries(self, condition: str) -> list[Entry]:
+        rows = self.database.rows(
+            f"SELECT seq, definition, run, done_at::text, undone_at::text, attempts, identity "
+            f"FROM {JOURNAL_SCHEMA}.step {condition}"
+        )
+        return [Entry(row[0], step_from_dict(row[1]), *row[2:]) for row in rows]
+
+    def done(self) -> list[Entry]:
+        """Steps in effect, in the order in which they were done; none where there is no journal."""
+        return self._entries("WHERE undone_at IS NULL ORDER BY seq") if self.exists() else []
+
+    def record(self, run: str, step: Step, identity: Mapping[str, Any], attempts: int) -> None:
+        """Write a step as done; to be called inside its transaction.
+
+        :raises JournalError: when this run's lease is gone; the caller's transaction must be rolled back.
+        """
+        self._require_lease(run)
+        self.database.execute(
+            f"INSERT INTO {JOURNAL_SCHEMA}.step (id, run, phase, definition, identity, attempts) VALUES (%s, %s, %s, %s, %s, %s)",
+            (step.id, run, step.phase, json.dumps(to_plain(step)), json.dumps(identity), attempts),
+        )
+
+    def record_undone(self, run: str, entry: Entry) -> None:
+        """Write a step as undone; to be called inside the transaction that undoes it."""
+        self._require_lease(run)
+        touched = self.database.execute(
+            f"UPDATE {JOURNAL_SCHEMA}.step SET undone_at = clock_timestamp(), undone_by = %s WHERE seq = %s AND undone_at IS NULL",
+            (run, entry.seq),
+        )
+        if touched != 1:
+            raise JournalError(f"{entry.step.id} has been undone by someone else meanwhile.", "", "Run again.")
+
+    # --- runs ---
+
+    def begin_run(self, run: str, door: str, plan_digest: str, operator: str, version: str) -> None:
+        """Note that a run has begun; the same run may say so again."""
+        self.database.execute(
+            f"INSERT INTO {JOURNAL_SCHEMA}.run (id, door, plan_digest, operator, version) VALUES (%s, %s, %s, %s, %s) "
+            "ON CONFLICT (id) DO NOTHING",
+            (run, door, plan_digest, operator, version),
+        )
+
+    def end_run(self, run: str, outcome: str) -> None:
+        """Note how a run has ended."""
+        self.database.execute(
+            f"UPDATE {JOURNAL_SCHEMA}.run SET finished_at = clock_timestamp(), outcome = %s WHERE id = %s", (outcome, run)
+        )
+
+    def accept(self, run: str, accepted: Iterable[tuple[str, str, str]]) -> None:
+        """Note findings that a person has decided to live with: (finding, object, reason)."""
+        for finding, obj, reason in accepted:
+            self.database.execute(
+                f"INSERT INTO {JOURNAL_SCHEMA}.accepted VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (run, finding, obj, reason),
+            )
+
+    def export(self) -> dict[str, Any]:
+        """Everything that the journal holds, as plain data."""
+        found: dict[str, Any] = {}
+        for table in ("journal", "run", "step", "accepted"):
+            rows = self.database.rows(f"SELECT to_jsonb(t) FROM {JOURNAL_SCHEMA}.{table} t ORDER BY 1")
+            found[table] = [row[0] for row in rows]
+        return found
+
+    # --- the lease ---
+
+    def lease(self) -> Lease | None:
+        """The lease that stands, live or expired."""
+        rows = self.database.rows(
+            "SELECT run, holder, extract(epoch FROM clock_timestamp() - renewed_at)::float8, "
+            f"extract(epoch FROM expires_at - clock_timestamp())::float8 FROM {JOURNAL_SCHEMA}.lease"
+        )
+        return Lease(*rows[0]) if rows else None
+
+    def take_lease(self, run: str, holder: str) -> Lease | None:
+        """Take the lease, or renew it where this run has it.
+
+        :returns: None when it is ours now, otherwise the live lease of the other run.
+        """
+        if self.renew_lease(run):
+            return None
+        with self.database.transaction():
+            self.database.execute(f"LOCK TABLE {JOURNAL_SCHEMA}.lease IN EXCLUSIVE MODE")
+            found = self.lease()
+            if found is not None and found.live:
+                return found
+            self.database.execute(f"DELETE FROM {JOURNAL_SCHEMA}.lease")
+            self.database.execute(
+                f"INSERT INTO {JOURNAL_SCHEMA}.lease VALUES (%s, %s, clock_timestamp(), clock_timestamp() + %s * interval '1 s')",
+                (run, holder, LEASE_SECONDS),
+            )
+        return None
+
+    def renew_lease(self, run: str) -> bool:
+        """Say that the run lives. :returns: whether it still has the lease."""
+        touched = self.database.execute(
+            f"UPDATE {JOURNAL_SCHEMA}.lease SET renewed_at = clock_timestamp(), "
+            "expires_at = clock_timestamp() + %s * interval '1 s' WHERE run = %s",
+            (LEASE_SECONDS, run),
+        )
+        return touched == 1
+
+    def release_lease(self, run: str) -> None:
+        """Give the lease back."""
+        self.database.execute(f"DELETE FROM {JOURNAL_SCHEMA}.lease WHERE run = %s", (run,))
+
+    def _require_lease(self, run: str) -> None:
+        # KEY SHARE lets the run renew its lease meanwhile, and keeps anyone from taking it before this commit.
+        if not self.database.rows(f"SELECT 1 FROM {JOURNAL_SCHEMA}.lease WHERE run = %s FOR KEY SHARE", (run,)):
+            raise JournalError(
+                "This run has lost its lease: another run has taken over.",
+                "It was silent for longer than the lease lasts, so it was taken for dead.",
+                "Let the other run finish, then run again; what this step did was rolled back.",
+            )
+
+    def lock(self) -> bool:
+        """Take the advisory lock of this session: the second guard, against a run that only seems dead."""
+        return bool(self.database.value("SELECT pg_try_advisory_lock(%s, 0)", (_ADVISORY_CLASS,)))

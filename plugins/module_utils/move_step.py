@@ -1,0 +1,138 @@
+"""The kind of step of phase 2: one table, or one tree of tables, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Publication, Table
+from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import CompatibilityView
+from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Lock, Member, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
+    Name,
+    comma,
+    qualified,
+    statement,
+)
+
+
+def lock_statement(schema: str, tables: Iterable[Table]) -> Iterator[str]:
+    """One ``LOCK TABLE`` for a list, which recurses to partitions, children and what a view reads.
+
+    Foreign tables are left out: PostgreSQL has no LOCK for them, and their ALTER waits under ``lock_timeout`` anyway.
+    """
+    names = [Name(schema, table.name) for table in tables if table.kind != "f"]
+    if names:
+        yield statement("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", comma(names))
+
+
+def _roots(group: Group) -> tuple[Table, ...]:
+    inside = {member.oid for member in group.members}
+    return tuple(member for member in group.members if not inside.intersection(member.parents))
+
+
+def publications_left(catalog: Catalog, table: Table) -> list[Publication]:
+    """Publications that hold the table only because they publish its schema, and would lose it without a word."""
+    return [
+        publication
+        for publication in catalog.publications
+        if table.schema in publication.schemas and table.oid not in publication.tables and table.kind != "f"
+    ]
+
+
+def _members(group: Group, source: str) -> tuple[Member, ...]:
+    members = []
+    for table in group.members:
+        members.append(Member(table.oid, table.kind, table.name, view=group.view))
+        members.extend(Member(index.oid, "i", index.name) for index in table.indexes)
+        members.extend(Member(sequence.oid, "S", sequence.name) for sequence in table.sequences)
+        members.extend(Member(s.oid, "s", s.name) for s in table.statistics if s.schema == source)
+    return tuple(members)
+
+
+class MoveTables:
+    """Move a group of tables, with what belongs to them, and leave views under the old names."""
+
+    kind = "move_tables"
+
+    @staticmethod
+    def build(catalog: Catalog, group: Group) -> Step:
+        """The step for one group that leaves the source schema."""
+        source, target = catalog.source_schema, group.schema or ""
+        do = [*lock_statement(source, _roots(group))]
+        undo_views, undo_moves, undo_after = [], [], []
+        views: list[str] = []
+        added: list[list[object]] = []
+        for table in group.members:
+            do.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(source, table.name), Name(target)))
+            undo_moves.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(target, table.name), Name(source)))
+            for stats in table.statistics:
+                if stats.schema == source:
+                    do.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(source, stats.name), Name(target)))
+                    undo_moves.append(
+                        statement("ALTER STATISTICS {} SET SCHEMA {}", Name(target, stats.name), Name(source))
+                    )
+            for publication in publications_left(catalog, table):
+                moved = (Name(publication.name), Name(target, table.name))
+                do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", *moved))
+                undo_after.append(statement("ALTER PUBLICATION {} DROP TABLE ONLY {}", *moved))
+                added.append([publication.name, table.oid])
+            if group.view:
+                views.extend(CompatibilityView(catalog, table, target).statements())
+                undo_views.append(statement("DROP VIEW {}", Name(source, table.name)))
+        undo_lock = lock_statement(source if group.view else target, _roots(group))
+        return Step(
+            id=f"move:{qualified(source, group.root.name)}",
+            phase=PHASE_TABLES,
+            kind=MoveTables.kind,
+            title=_title(group, source, target),
+            do=(*do, *views),
+            undo=(*undo_lock, *undo_views, *undo_after, *undo_moves),
+            locks=tuple(Lock(qualified(source, m.name)) for m in group.members)
+            + tuple(Lock(qualified(source, s.name)) for m in group.members for s in m.sequences),
+            members=_members(group, source),
+            detail={"from": source, "to": target, "publications": added},
+        )
+
+    @staticmethod
+    def rewind(catalog: Catalog, steps: Sequence[Step]) -> Catalog:
+        """The catalog as if these tables still stood in the source schema under their own names."""
+        source = catalog.source_schema
+        moved = {member.oid for step in steps for member in step.members}
+        views = {member.name for step in steps for member in step.members if member.view}
+        types = {(t.schema, name) for t in catalog.tables if t.oid in moved for name in (t.row_type, t.array_type)}
+        added = {(name, oid) for step in steps for name, oid in step.detail["publications"]}
+
+        def ours(schema: str, name: str, kind: str) -> bool:
+            return kind == "v" and schema == source and name in views
+
+        return replace(
+            catalog,
+            tables=tuple(_back(t, moved, source) for t in catalog.tables),
+            relations=tuple(
+                replace(r, schema=source) if r.oid in moved else r
+                for r in catalog.relations
+                if not ours(r.schema, r.name, r.kind)
+            ),
+            types=tuple(t for t in catalog.types if (t.schema, t.name) not in types),
+            statistics=tuple(replace(s, schema=source) if s.oid in moved else s for s in catalog.statistics),
+            views=tuple(v for v in catalog.views if not ours(v.schema, v.name, v.kind)),
+            publications=tuple(
+                replace(p, tables=tuple(oid for oid in p.tables if (p.name, oid) not in added))
+                for p in catalog.publications
+            ),
+        )
+
+
+def _back(table: Table, moved: set[int], source: str) -> Table:
+    if table.oid not in moved:
+        return table
+    statistics = tuple(replace(s, schema=source) if s.oid in moved else s for s in table.statistics)
+    return replace(table, schema=source, statistics=statistics)
+
+
+def _title(group: Group, source: str, target: str) -> str:
+    name = qualified(source, group.root.name)
+    more = len(group.members) - 1
+    return f"Move {name}" + (f" with {more} member{'s' if more > 1 else ''}" if more else "") + f" to {Name(target).as_string()}"

@@ -1,0 +1,197 @@
+"""Catalog × configuration → plan (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, DefaultPrivileges
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.findings import CHECKS, Situation
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group, Placed, place
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
+    AUTO,
+    REFUSE,
+    WARN,
+    Finding,
+    Placement,
+    Plan,
+    Step,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.privileges import grantees
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
+    DEFAULT_ACL_OBJECTS,
+    CopyDefaultPrivileges,
+    CreateSchema,
+    GrantUsage,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+
+_ORDER = {REFUSE: 0, WARN: 1, AUTO: 2}
+
+
+def _needs_usage(catalog: Catalog, name: str) -> bool:
+    """Whether a role reaches the source schema today; one that does not must not be let into the target."""
+    if name == "PUBLIC":
+        return catalog.server.public_uses_source
+    found = catalog.role(name)
+    return found is not None and not found.superuser and found.uses_source
+
+
+def usage_missing(catalog: Catalog, configuration: Configuration, placed: Placed, schema: str) -> set[str]:
+    """Roles that must be granted USAGE on a target schema.
+
+    Owners, because foreign-key checks run as the owner of the table; grantees of tables and columns; and the
+    application's roles. Whoever already has it is left out.
+    """
+    wanted = {name for name in configuration.application_roles if catalog.role(name) is not None}
+    users: set[str] = set()
+    for group in placed.moving:
+        if group.schema == schema:
+            for table in group.members:
+                users |= {table.owner, *grantees(table)}
+    wanted = {n for n in wanted if not getattr(catalog.role(n), "superuser", False)}
+    wanted |= {name for name in users if _needs_usage(catalog, name)}
+    there = catalog.schema(schema)
+    if there is not None:
+        has = {grant.grantee for grant in there.grants if grant.privilege == "USAGE"}
+        return set() if "PUBLIC" in has else wanted - has - {there.owner}
+    owner = next((t.owner for t in configuration.schemas if t.name == schema), None) or catalog.server.user
+    return wanted - {owner}
+
+
+def _default_privileges(catalog: Catalog, schema: str) -> Iterator[tuple[DefaultPrivileges, Step]]:
+    there = {
+        (entry.role, entry.object_type, grant)
+        for entry in catalog.default_privileges
+        if entry.schema == schema
+        for grant in entry.grants
+    }
+    for entry in catalog.default_privileges:
+        if entry.schema != catalog.source_schema or entry.object_type not in DEFAULT_ACL_OBJECTS:
+            continue
+        missing = [grant for grant in entry.grants if (entry.role, entry.object_type, grant) not in there]
+        if missing:
+            yield entry, CopyDefaultPrivileges.build(entry, schema, missing)
+
+
+def _schema_steps(
+    catalog: Catalog, configuration: Configuration, placed: Placed, findings: list[Finding]
+) -> Iterator[Step]:
+    for target in configuration.schemas:
+        if catalog.schema(target.name) is None:
+            yield CreateSchema.build(target)
+    for target in configuration.schemas:
+        roles = usage_missing(catalog, configuration, placed, target.name)
+        if roles:
+            findings.append(
+                Finding(
+                    "schema_usage",
+                    AUTO,
+                    target.name,
+                    "Table privileges are worth nothing without USAGE on the schema, and foreign-key checks run as the "
+                    f"table's owner: {', '.join(sorted(roles))} get it.",
+                )
+            )
+            yield GrantUsage.build(target.name, roles)
+    for target in configuration.schemas:
+        for entry, step in _default_privileges(catalog, target.name):
+            role = catalog.role(entry.role)
+            able = catalog.server.superuser or entry.role == catalog.server.user or (role and role.mover_is_member)
+            findings.append(
+                Finding(
+                    "default_privileges",
+                    AUTO if able else WARN,
+                    f"{target.name}: {entry.role}",
+                    f"Default privileges of {entry.role} for {DEFAULT_ACL_OBJECTS[entry.object_type].lower()} in "
+                    f"{catalog.source_schema} would not reach what is created in {target.name}"
+                    + ("; they are copied." if able else f", and {catalog.server.user} may not copy them."),
+                    "" if able else "; ".join(step.do),
+                )
+            )
+            if able:
+                yield step
+
+
+def _placements(placed: Placed, source: str) -> Iterator[Placement]:
+    for group in placed.groups:
+        for table in group.members:
+            follows = "" if table is group.root else f"goes with {group.root.name}"
+            yield Placement(
+                oid=table.oid,
+                name=table.name,
+                kind=table.kind_text,
+                schema=group.schema or source,
+                why=follows or group.why,
+                step=f"move:{qualified(source, group.root.name)}" if group.schema else None,
+                rows_estimate=table.rows_estimate,
+                bytes_estimate=table.bytes_estimate,
+            )
+
+
+def _accept(findings: Iterable[Finding], configuration: Configuration) -> Iterator[Finding]:
+    """Mark what a person has accepted, and refuse to accept what is not there or may not be."""
+    reasons = {(entry.finding, entry.object): entry.reason for entry in configuration.accept}
+    used = set()
+    for finding in findings:
+        key = (finding.id, finding.object)
+        if key in reasons and finding.severity == REFUSE:
+            used.add(key)
+            if finding.acceptable:
+                finding = replace(finding, accepted=reasons[key])
+            else:
+                finding = replace(
+                    finding, reason=f"{finding.reason} (multischema_accept lists it, but nobody can decide to live with it.)"
+                )
+        yield finding
+    for finding_id, obj in reasons.keys() - used:
+        yield Finding(
+            "accepted_nothing",
+            WARN,
+            obj,
+            f"multischema_accept lists {finding_id} for {obj}, and the plan has no such refusal.",
+            "Remove the entry; or correct the object's name, written as in the findings.",
+        )
+
+
+def _unless_impossible(group: Group, configuration: Configuration) -> bool:
+    return group.schema in configuration.target_names
+
+
+def make_plan(
+    catalog: Catalog,
+    configuration: Configuration,
+    environment: str = "",
+    host: str = "",
+    made_at: str = "",
+    version: str = "",
+) -> Plan:
+    """Decide everything.
+
+    :param catalog: one observation, with the effect of journaled steps taken out (`steps.rewind`).
+    :param made_at: time of planning in ISO 8601, for people; not part of the digest.
+    :returns: the plan, with its refusals among the findings; it never raises for what it finds in a database.
+    """
+    placed = place(catalog, configuration)
+    findings = list(placed.findings)
+    steps = list(_schema_steps(catalog, configuration, placed, findings))
+    steps += [MoveTables.build(catalog, group) for group in placed.moving if _unless_impossible(group, configuration)]
+    situation = Situation(catalog, configuration, placed)
+    for check in CHECKS:
+        findings.extend(check(situation))
+    found = sorted(_accept(findings, configuration), key=lambda f: (_ORDER[f.severity], f.id, f.object))
+    moved = {table.oid for group in placed.moving for table in group.members}
+    return Plan(
+        server=catalog.server,
+        configuration=configuration.to_dict(),
+        steps=tuple(steps),
+        findings=tuple(found),
+        placements=tuple(_placements(placed, catalog.source_schema)),
+        foreign_keys=tuple(key for key in catalog.foreign_keys if key.child in moved or key.parent in moved),
+        catalog=catalog,
+        environment=environment,
+        host=host,
+        made_at=made_at,
+        version=version,
+    )

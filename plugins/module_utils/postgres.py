@@ -1,0 +1,215 @@
+"""One direct connection to PostgreSQL, and the translation of its errors."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import (
+    CONNECT_TIMEOUT_S,
+    ConnectionSettings,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConnectionFailed, ServerRefused
+
+try:
+    import psycopg2
+except ImportError:  # require_driver() says so, with the way out
+    psycopg2 = None  # type: ignore[assignment]
+
+APPLICATION_NAME = "dbops.multischema"
+OLDEST_VERSION = 130000
+DEADLOCK = "40P01"
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
+
+
+def require_driver() -> None:
+    """:raises ConnectionFailed: when psycopg2 is not installed for this Python."""
+    if psycopg2 is None:
+        raise ConnectionFailed(
+            "psycopg2 is not installed for the Python that runs the modules on this host.",
+            "It is what speaks to PostgreSQL.",
+            "apt-get install python3-psycopg2, or pip install psycopg2-binary; or set ansible_python_interpreter.",
+        )
+
+
+def _explain_failure(settings: ConnectionSettings, error: Exception) -> ConnectionFailed:
+    """Turn libpq's message into what is wrong and what to do. libpq gives no SQLSTATE for a failed connection."""
+    text = " ".join(str(error).split())
+    if settings.password:
+        text = text.replace(settings.password, "********")
+    found = f"Cannot connect to {settings.label}: {text}"
+    cases = (
+        (("password authentication failed", "no password supplied"), "The server does not accept this user with this password.",
+         "Check multischema_login_user and multischema_login_password (or the URL); the password belongs in a vault file."),
+        (("no pg_hba.conf entry", "Peer authentication failed", "Ident authentication failed", "rejects connection"),
+         "The server's pg_hba.conf does not let this user in from here.",
+         "Add a line for it to pg_hba.conf, connect from a host that is allowed, or set multischema_become_user for peer "
+         "authentication."),
+        (("does not exist",), "The server was reached, but it has no such database or role.",
+         "Check multischema_login_db and multischema_login_user; psql -l lists the databases."),
+        (("could not translate host name",), "The host name is not known.", "Check multischema_login_host."),
+        (("Connection refused", "No such file or directory", "No route to host", "timeout expired", "Network is unreachable"),
+         "Nobody answers there: the server is down, listens elsewhere, or a firewall is in the way.",
+         "Check multischema_login_host and multischema_login_port, and that PostgreSQL runs (pg_lsclusters, systemctl status "
+         "postgresql)."),
+        (("SSL", "certificate"), "The encrypted connection could not be made.",
+         "Check multischema_ssl_mode and multischema_ca_cert."),
+        (("too many clients", "remaining connection slots"), "The server has no free connection.",
+         "Free some, or raise max_connections; a migration needs one (and one for each further worker)."),
+        (("starting up", "shutting down", "not yet accepting", "in recovery mode"),
+         "The server is starting, stopping or recovering.", "Wait until it accepts connections and run again."),
+    )  # fmt: skip
+    for signs, why, remedy in cases:
+        if any(sign in text for sign in signs):
+            return ConnectionFailed(found, why, remedy)
+    return ConnectionFailed(found, "The client library gave this reason.", "Correct the connection settings and run again.")
+
+
+class Database:
+    """A session. Statements run in autocommit unless inside :meth:`transaction`.
+
+    :param settings: where to connect.
+    :raises ConnectionFailed: unreachable, refused, too old, or not a direct connection.
+    """
+
+    def __init__(self, settings: ConnectionSettings, purpose: str = "") -> None:
+        require_driver()
+        self.settings = settings
+        parameters = {
+            "connect_timeout": str(CONNECT_TIMEOUT_S),
+            **settings.parameters,
+            "application_name": f"{APPLICATION_NAME} {purpose}".strip(),
+            "client_encoding": "UTF8",
+        }
+        try:
+            self._connection = psycopg2.connect(**parameters)
+        except psycopg2.Error as error:
+            raise _explain_failure(settings, error) from error
+        self._connection.autocommit = True
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self) -> None:
+        try:
+            version, backend_pid = self.rows("SELECT current_setting('server_version_num')::int, pg_backend_pid()")[0]
+        except ServerRefused as error:
+            raise ConnectionFailed(
+                f"{self.settings.label} does not answer like a PostgreSQL database: {error.found}",
+                "This may be a pooler's console or another service.",
+                "Give the address of the PostgreSQL server itself.",
+            ) from error
+        # A pooler hands out keys of its own, so the process that libpq was told of is not the one that answers.
+        if self._connection.info.backend_pid != backend_pid:
+            raise ConnectionFailed(
+                f"{self.settings.label} leads through a connection pooler (PgBouncer or the like).",
+                "Schema changes must not go through one: timeouts and locks would end up on a connection that someone else "
+                "gets next.",
+                "Give the address and port of the PostgreSQL server itself, for example port 5432 instead of 6432.",
+            )
+        if version < OLDEST_VERSION:
+            raise ConnectionFailed(
+                f"The server is PostgreSQL {self.value('SHOW server_version')}.",
+                "This tool works with PostgreSQL 13 and newer; what it relies on is missing or unproved on older ones.",
+                "Upgrade the server first.",
+            )
+        # Names in what we send are always qualified; the empty path makes sure that a mistake is an error. The other
+        # settings make text output the same whatever the database or role has set.
+        self.execute(
+            "SET search_path = pg_catalog; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
+            "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; "
+            "SET bytea_output = 'hex'; SET client_min_messages = warning"
+        )
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement and fetch everything.
+
+        :raises ServerRefused: with SQLSTATE and the server's own words.
+        """
+        with self._translated(query), self._connection.cursor() as cursor:
+            cursor.execute(query, parameters or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def value(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> Any:
+        """The first column of the first row, or None."""
+        found = self.rows(query, parameters)
+        return found[0][0] if found else None
+
+    def execute(self, statement: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> int:
+        """Run a statement that returns nothing of interest.
+
+        :returns: the number of rows that it touched, -1 where that has no meaning.
+        """
+        with self._translated(statement), self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+            return int(cursor.rowcount)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is done or undone together."""
+        self.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
+        self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Give up the open transaction; nothing happens where there is none or the connection is gone."""
+        if not self._connection.closed:
+            with contextlib.suppress(psycopg2.Error), self._connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Several reads that see the same instant, and cannot write."""
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            self.rollback()
+
+    @contextlib.contextmanager
+    def _translated(self, statement: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg2.Error as error:
+            raise _refusal(error, statement) from error
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection is gone."""
+        return bool(self._connection.closed)
+
+    def cancel(self) -> None:
+        """Cancel the running statement; may be called from a signal handler or another thread."""
+        self._connection.cancel()
+
+    def close(self) -> None:
+        """End the session."""
+        with contextlib.suppress(psycopg2.Error):
+            self._connection.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+def _refusal(error: Any, statement: str) -> ServerRefused:
+    diagnostics = getattr(error, "diag", None)
+    primary = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())
+    detail = getattr(diagnostics, "message_detail", None) or ""
+    hint = getattr(diagnostics, "message_hint", None) or ""
+    sqlstate = error.pgcode or ("08006" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "")
+    return ServerRefused(
+        f"PostgreSQL: {primary}" + (f" [{sqlstate}]" if sqlstate else ""), detail, hint, sqlstate, statement
+    )
+
+

@@ -1,0 +1,135 @@
+"""SQL text composed with ``psycopg2.sql``, renderable without a connection.
+
+A plan is made on the control node, away from the database, so its identifiers and literals cannot be quoted by
+``psycopg2.sql.Identifier``, which asks a connection. The two classes here are composables of the same family that follow
+the quoting rules of the PostgreSQL manual (4.1.1 Identifiers and Key Words, 4.1.2.1 String Constants) by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+
+try:
+    from psycopg2 import sql
+    from psycopg2.sql import Composable, Composed
+except ImportError:  # the module that imports this tells the user, see postgres.require_driver
+    sql = None  # type: ignore[assignment]
+    Composable = Composed = object  # type: ignore[assignment,misc]
+
+# Every key word that some version from 13 to 18 does not accept as a bare name (pg_get_keywords(), catcode other than U).
+# A name quoted without need is still right, so one list serves all versions; a test compares it with the servers.
+KEYWORDS = frozenset(
+    """all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
+    char character check coalesce collate collation column concurrently constraint create cross current_catalog
+    current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable
+    desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group
+    grouping having ilike in initially inner inout int integer intersect interval into is isnull join json json_array
+    json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table json_value
+    lateral leading least left like limit localtime localtimestamp merge_action national natural nchar none normalize not
+    notnull null nullif numeric offset on only or order out outer overlaps overlay placing position precision primary
+    real references returning right row select session_user setof similar smallint some substring symmetric system_user
+    table tablesample then time timestamp to trailing treat trim true union unique user using values varchar variadic
+    verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi
+    xmlroot xmlserialize xmltable""".split()
+)
+_BARE = re.compile(r"[a-z_][a-z0-9_$]*\Z")
+
+
+def _refuse_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ConfigurationError(
+            f"A name or value contains a NUL character: {text!r}.",
+            "PostgreSQL cannot store it, so it cannot be the name of anything there.",
+            "Remove the character.",
+        )
+    return text
+
+
+class Name(Composable):  # type: ignore[misc]
+    """One or more identifiers joined by dots, each quoted where PostgreSQL needs it.
+
+    :param parts: for example ``("public", "order")``, rendered ``public."order"``.
+    :raises ConfigurationError: when a part is empty or contains NUL.
+    """
+
+    def __init__(self, *parts: str) -> None:
+        if not parts or not all(parts):
+            raise ConfigurationError(
+                f"An identifier is empty: {parts!r}.", "PostgreSQL has no empty names.", "Write a name."
+            )
+        super().__init__(tuple(_refuse_nul(part) for part in parts))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        wrapped: tuple[str, ...] = self._wrapped
+        return wrapped
+
+    def as_string(self, context: Any = None) -> str:
+        return ".".join(
+            part if _BARE.match(part) and part not in KEYWORDS else '"' + part.replace('"', '""') + '"'
+            for part in self.parts
+        )
+
+
+class Text(Composable):  # type: ignore[misc]
+    """A string constant.
+
+    :param value: any text without NUL; backslashes are safe whatever ``standard_conforming_strings`` says.
+    """
+
+    def __init__(self, value: str) -> None:
+        super().__init__(_refuse_nul(value))
+
+    def as_string(self, context: Any = None) -> str:
+        value: str = self._wrapped
+        quoted = "'" + value.replace("'", "''") + "'"
+        return "E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
+
+
+def fragment(template: str, *args: Any) -> Composed:
+    """Compose a part of a statement."""
+    return sql.SQL(template).format(*args)
+
+
+def statement(template: str, *args: Any, **kwargs: Any) -> str:
+    """Compose one statement and render it.
+
+    :param template: SQL with ``{}`` or ``{name}`` where the composables go.
+    :returns: the text of the statement, without a semicolon.
+    """
+    rendered: str = sql.SQL(template).format(*args, **kwargs).as_string(None)
+    return rendered.rstrip()
+
+
+def keyword(word: str) -> Composable:
+    """A key word or privilege name that comes from a fixed list, never from a user."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z _]*", word):
+        raise ValueError(f"not a key word: {word!r}")
+    return sql.SQL(word)
+
+
+def nothing() -> Composable:
+    """An empty piece of SQL, for an optional clause."""
+    return sql.SQL("")
+
+
+def comma(items: Iterable[Any]) -> Composed:
+    """Join composables by a comma."""
+    return sql.SQL(", ").join(items)
+
+
+def role(name: str) -> Composable:
+    """A grantee: ``PUBLIC`` is a key word, everything else a name.
+
+    A role that is really called "public" cannot exist: PostgreSQL reserves that name.
+    """
+    return sql.SQL("PUBLIC") if name == "PUBLIC" else Name(name)
+
+
+def qualified(schema: str, name: str) -> str:
+    """How a person reads and writes the object: ``public."order"``."""
+    return Name(schema, name).as_string()
