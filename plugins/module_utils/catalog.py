@@ -10,7 +10,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -121,6 +121,15 @@ class TypeName:
     schema: str
     name: str
     kind: str  # pg_type.typtype
+
+
+@dataclass(frozen=True)
+class Routine:
+    """A function or procedure in the source or a target schema."""
+
+    oid: int
+    schema: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -237,6 +246,7 @@ class Catalog:
     relations: tuple[Relation, ...] = ()
     types: tuple[TypeName, ...] = ()
     statistics: tuple[Statistics, ...] = ()
+    routines: tuple[Routine, ...] = ()
     views: tuple[View, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     default_privileges: tuple[DefaultPrivileges, ...] = ()
@@ -280,6 +290,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "relations": Relation,
         "types": TypeName,
         "statistics": Statistics,
+        "routines": Routine,
         "views": View,
         "foreign_keys": ForeignKey,
         "default_privileges": DefaultPrivileges,
@@ -311,10 +322,11 @@ def from_plain(cls: type[T], data: Mapping[str, Any]) -> T:
         if key not in known:
             raise KeyError(key)
         if key == "server":
-            value = from_plain(Server, value)
+            values[key] = from_plain(Server, value)
         elif isinstance(value, list):
-            value = tuple(from_plain(members[key], item) if key in members else item for item in value)
-        values[key] = value
+            values[key] = tuple(from_plain(members[key], item) if key in members else item for item in value)
+        else:
+            values[key] = value
     return cls(**values)
 
 
@@ -336,15 +348,3 @@ def changed_parts(before: Table, after: Table) -> Iterator[str]:
     for part in sorted({*before.structure, *after.structure}):
         if before.structure.get(part) != after.structure.get(part):
             yield part
-
-
-def summary(catalog: Catalog) -> dict[str, Any]:
-    """A few figures of a catalog, small enough to print."""
-    tables = catalog.source_tables
-    return {
-        "server": asdict(catalog.server),
-        "source_schema": catalog.source_schema,
-        "tables": len(tables),
-        "bytes": sum(table.bytes_estimate for table in tables),
-        "schemas": [schema.name for schema in catalog.schemas],
-    }

@@ -111,7 +111,7 @@ SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname
 # What the catalog stores about a table's parts, in forms that do not contain the names of schemas: expressions as node
 # trees, other objects as OIDs. A move leaves all of it alone, an ALTER does not. Parse locations are taken out because
 # they say nothing and pg_get_expr does not show them.
-STRUCTURE = f"""
+STRUCTURE = """
 WITH scope AS (
   SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
    WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f')
@@ -126,7 +126,7 @@ WITH scope AS (
          concat_ws('|', c.conname, c.contype, c.condeferrable, c.condeferred, c.convalidated, c.conindid, c.conparentid,
                    c.confrelid, c.confupdtype, c.confdeltype, c.confmatchtype, c.conislocal, c.connoinherit, c.conkey,
                    c.confkey, c.conexclop, c.conbin)
-    FROM scope JOIN pg_catalog.pg_constraint c ON c.conrelid = scope.oid
+    FROM scope JOIN pg_catalog.pg_constraint c ON c.conrelid = scope.oid AND c.conparentid = 0
   UNION ALL
   SELECT x.indrelid, 'indexes', x.indexrelid::bigint,
          concat_ws('|', i.relname, i.relam, i.reloptions, i.reltablespace, x.indisunique, x.indisprimary, x.indisvalid,
@@ -166,6 +166,12 @@ TYPES = """
 SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
  WHERE n.nspname = ANY(%(scope)s) AND n.nspname <> %(source)s ORDER BY t.oid
+"""
+
+ROUTINES = """
+SELECT p.oid::bigint, n.nspname, p.proname
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname = ANY(%(scope)s) ORDER BY p.oid
 """
 
 # Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID.

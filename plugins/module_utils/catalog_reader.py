@@ -17,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     Publication,
     Relation,
     Role,
+    Routine,
     Schema,
     Server,
     Statistics,
@@ -122,15 +123,17 @@ def _role_names(parts: Iterable[str | None], tables: Iterable[Table]) -> list[st
 
 
 def read_catalog(
-    database: Database, source_schema: str, target_schemas: Iterable[str], application_roles: Iterable[str] = (), owners: Iterable[str] = ()
+    database: Database,
+    source_schema: str,
+    target_schemas: Iterable[str],
+    further_roles: Iterable[str] = (),
 ) -> Catalog:
     """Observe everything that a plan depends on, in one consistent snapshot.
 
     :param database: a direct connection.
     :param source_schema: the schema that the tables leave; need not exist.
     :param target_schemas: where they go; need not exist.
-    :param application_roles: further roles that the plan speaks of, besides owners and grantees.
-    :param owners: roles that are to own new schemas.
+    :param further_roles: roles that the plan speaks of, besides owners and grantees.
     :raises ServerRefused: when a catalog cannot be read.
     """
     scope = {"source": source_schema, "scope": sorted({source_schema, *target_schemas})}
@@ -138,8 +141,7 @@ def read_catalog(
         server = read_server(database)
         schema_rows = database.rows(q.SCHEMAS, scope)
         schemas = tuple(
-            Schema(oid=row[0], name=row[1], owner=row[2], comment=row[3], objects=row[5], grants=_grants(row[6]))
-            for row in schema_rows
+            Schema(oid=row[0], name=row[1], owner=row[2], comment=row[3], objects=row[5], grants=_grants(row[6])) for row in schema_rows
         )
         tables = _tables(database, scope)
         defaults = tuple(
@@ -147,7 +149,7 @@ def read_catalog(
             for role, schema, kind, grants in database.rows(q.DEFAULT_PRIVILEGES, scope)
         )
         publications = _publications(database, server, scope)
-        named = [*application_roles, *owners, server.user]
+        named = [*further_roles, server.user]
         named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
         roles = database.rows(q.ROLES, {**scope, "roles": _role_names(named, tables)})
         return Catalog(
@@ -164,7 +166,8 @@ def read_catalog(
             relations=tuple(Relation(*row) for row in database.rows(q.RELATIONS, scope)),
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
-            views=tuple(View(*row[:4], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
+            routines=tuple(Routine(*row) for row in database.rows(q.ROUTINES, scope)),
+            views=tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
             foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
             default_privileges=defaults,
             publications=publications,

@@ -98,6 +98,11 @@ class Configuration:
         """Names of the listed target schemas, in the order in which they were written."""
         return tuple(schema.name for schema in self.schemas)
 
+    @property
+    def named_roles(self) -> tuple[str, ...]:
+        """Roles that the configuration speaks of."""
+        return (*self.application_roles, *(schema.owner for schema in self.schemas if schema.owner))
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for the plan file."""
         return asdict(self)

@@ -144,7 +144,9 @@ def read_connection(options: Mapping[str, Any]) -> ConnectionSettings:
     ssl_mode = options.get("ssl_mode") or "prefer"
     if ssl_mode not in SSL_MODES:
         raise ConfigurationError(
-            f"multischema_ssl_mode is {ssl_mode!r}.", "PostgreSQL does not know it.", f"Write one of {', '.join(SSL_MODES)}."
+            f"multischema_ssl_mode is {ssl_mode!r}.",
+            "PostgreSQL does not know it.",
+            f"Write one of {', '.join(SSL_MODES)}.",
         )
     parameters = {
         "host": options.get("login_unix_socket") or options.get("login_host"),

@@ -7,6 +7,8 @@ these errors at the door.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MultischemaError(Exception):
     """Something that stops the work, said for a person.
@@ -21,6 +23,7 @@ class MultischemaError(Exception):
         self.found = found.strip()
         self.why = why.strip()
         self.remedy = remedy.strip()
+        self.result: dict[str, Any] = {}  # what had been reached, for the caller's report
 
     def __str__(self) -> str:
         parts = [self.found]

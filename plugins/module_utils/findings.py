@@ -62,8 +62,7 @@ def collisions(s: Situation) -> Iterator[Finding]:
                 there = RELATION_KINDS.get(relations[(target, name)], "relation")
                 yield _collision(table, f"{what} {name}", target, f"a {there} of that name")
         for name in filter(None, (table.row_type, table.array_type)):
-            there = relations.get((target, name))
-            if (target, name) in types and there is None:
+            if (target, name) in types and (target, name) not in relations:
                 yield _collision(table, f"row type {name}", target, "a type of that name")
         for stats in table.statistics:
             if stats.schema == table.schema and (target, stats.name) in statistics:

@@ -23,8 +23,8 @@ SELECT s.oid::bigint, json_build_object('schema', n.nspname, 'name', s.stxname, 
   FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE s.oid = ANY(%(statistics)s)
 """
 
-# Compared without the grantor: the view's privileges were all granted by its owner.
-_VIEW_PRIVILEGES = """
+# Privileges are compared without the grantor: the view's were all granted by its owner.
+_VIEW_PROBLEMS = """
 WITH pair AS (SELECT t.oid AS table_oid, v.oid AS view_oid, t.relowner, v.relowner AS view_owner, t.relname
                 FROM pg_catalog.pg_class t
                 LEFT JOIN pg_catalog.pg_class v ON v.relname = t.relname AND v.relkind = 'v'
@@ -35,12 +35,22 @@ grants AS (
     CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
     JOIN pg_catalog.pg_class c ON c.oid = x.oid
     CROSS JOIN LATERAL aclexplode(c.relacl) a
-   WHERE a.grantee NOT IN (p.relowner, p.view_owner))
-SELECT p.relname, CASE WHEN p.view_oid IS NULL THEN 'is missing' ELSE 'has other privileges than the table' END
-  FROM pair p
- WHERE p.view_oid IS NULL OR EXISTS (
+   WHERE a.grantee NOT IN (p.relowner, p.view_owner)),
+columns AS (
+  SELECT p.table_oid, x.side, array_agg(a.attname ORDER BY a.attnum) AS names FROM pair p
+    CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = x.oid AND a.attnum > 0 AND NOT a.attisdropped
+   GROUP BY p.table_oid, x.side)
+SELECT p.relname, 'is missing' FROM pair p WHERE p.view_oid IS NULL
+UNION ALL
+SELECT p.relname, 'has other privileges than its table' FROM pair p
+ WHERE p.view_oid IS NOT NULL AND EXISTS (
    SELECT FROM grants g WHERE g.table_oid = p.table_oid
     GROUP BY g.grantee, g.privilege_type, g.is_grantable HAVING count(DISTINCT g.side) <> 2)
+UNION ALL
+SELECT p.relname, 'has other columns than its table' FROM pair p
+  LEFT JOIN columns t ON t.table_oid = p.table_oid AND t.side = 't' LEFT JOIN columns v ON v.table_oid = p.table_oid AND v.side = 'v'
+ WHERE p.view_oid IS NOT NULL AND t.names IS DISTINCT FROM v.names
 """
 
 # Parts that every move must leave alone; the schema is what it changes.
@@ -73,12 +83,11 @@ def read_identities(database: Database, oids: Iterable[int], statistics: Iterabl
 
 
 def view_problems(database: Database, source: str, oids: Iterable[int]) -> list[tuple[str, str]]:
-    """Compatibility views that are missing or whose privileges differ from their table's: (name, what is wrong)."""
-    return [tuple(row) for row in database.rows(_VIEW_PRIVILEGES, {"source": source, "oids": list(oids)})]  # type: ignore[misc]
+    """Compatibility views that are missing, or differ from their table in privileges or columns: (name, what is wrong)."""
+    rows = database.rows(_VIEW_PROBLEMS, {"source": source, "oids": list(oids)})
+    return [(str(name), str(what)) for name, what in rows]
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Which kept parts differ, as ``part: before → after``."""
-    return [
-        f"{part}: {before.get(part)} → {after.get(part)}" for part in KEPT if before.get(part) != after.get(part)
-    ]
+    return [f"{part}: {before.get(part)} → {after.get(part)}" for part in KEPT if before.get(part) != after.get(part)]

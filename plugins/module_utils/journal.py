@@ -119,8 +119,7 @@ class Journal:
 
     def _entries(self, condition: str) -> list[Entry]:
         rows = self.database.rows(
-            f"SELECT seq, definition, run, done_at::text, undone_at::text, attempts, identity "
-            f"FROM {JOURNAL_SCHEMA}.step {condition}"
+            f"SELECT seq, definition, run, done_at::text, undone_at::text, attempts, identity FROM {JOURNAL_SCHEMA}.step {condition}"
         )
         return [Entry(row[0], step_from_dict(row[1]), *row[2:]) for row in rows]
 
@@ -162,7 +161,8 @@ class Journal:
     def end_run(self, run: str, outcome: str) -> None:
         """Note how a run has ended."""
         self.database.execute(
-            f"UPDATE {JOURNAL_SCHEMA}.run SET finished_at = clock_timestamp(), outcome = %s WHERE id = %s", (outcome, run)
+            f"UPDATE {JOURNAL_SCHEMA}.run SET finished_at = clock_timestamp(), outcome = %s WHERE id = %s",
+            (outcome, run),
         )
 
     def accept(self, run: str, accepted: Iterable[tuple[str, str, str]]) -> None:

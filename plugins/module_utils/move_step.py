@@ -70,9 +70,7 @@ class MoveTables:
             for stats in table.statistics:
                 if stats.schema == source:
                     do.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(source, stats.name), Name(target)))
-                    undo_moves.append(
-                        statement("ALTER STATISTICS {} SET SCHEMA {}", Name(target, stats.name), Name(source))
-                    )
+                    undo_moves.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(target, stats.name), Name(source)))
             for publication in publications_left(catalog, table):
                 moved = (Name(publication.name), Name(target, table.name))
                 do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", *moved))
@@ -111,16 +109,13 @@ class MoveTables:
             catalog,
             tables=tuple(_back(t, moved, source) for t in catalog.tables),
             relations=tuple(
-                replace(r, schema=source) if r.oid in moved else r
-                for r in catalog.relations
-                if not ours(r.schema, r.name, r.kind)
+                replace(r, schema=source) if r.oid in moved else r for r in catalog.relations if not ours(r.schema, r.name, r.kind)
             ),
             types=tuple(t for t in catalog.types if (t.schema, t.name) not in types),
             statistics=tuple(replace(s, schema=source) if s.oid in moved else s for s in catalog.statistics),
             views=tuple(v for v in catalog.views if not ours(v.schema, v.name, v.kind)),
             publications=tuple(
-                replace(p, tables=tuple(oid for oid in p.tables if (p.name, oid) not in added))
-                for p in catalog.publications
+                replace(p, tables=tuple(oid for oid in p.tables if (p.name, oid) not in added)) for p in catalog.publications
             ),
         )
 

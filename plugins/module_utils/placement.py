@@ -109,7 +109,7 @@ def _accepted(configuration: Configuration, finding: str, obj: str) -> str | Non
     return None
 
 
-def _place_family(catalog: Catalog, configuration: Configuration, family: tuple[Table, ...], placed: Placed) -> Group:
+def _place_family(configuration: Configuration, family: tuple[Table, ...], placed: Placed) -> Group:
     root = family[0]
     name = qualified(root.schema, root.name)
     match = _first_match(configuration, root.name)
@@ -272,7 +272,7 @@ def place(catalog: Catalog, configuration: Configuration) -> Placed:
     placed = Placed()
     placed.findings.extend(_check_schemas(configuration))
     for family in sorted(_families(catalog), key=lambda f: f[0].name):
-        placed.groups.append(_place_family(catalog, configuration, family, placed))
+        placed.groups.append(_place_family(configuration, family, placed))
     placed.findings.extend(_check_rules(catalog, configuration, placed))
     return placed
 

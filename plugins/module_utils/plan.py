@@ -164,7 +164,7 @@ class Plan:
     def summary(self) -> dict[str, Any]:
         """Figures for people and for the page."""
         moved = [p for p in self.placements if p.schema != self.source_schema]
-        by_schema: dict[str, int] = {name: 0 for name in (s["name"] for s in self.configuration["schemas"])}
+        by_schema: dict[str, int] = dict.fromkeys((s["name"] for s in self.configuration["schemas"]), 0)
         for placement in moved:
             by_schema[placement.schema] = by_schema.get(placement.schema, 0) + 1
         severities = {name: sum(1 for f in self.findings if f.severity == name) for name in (REFUSE, WARN, AUTO)}
@@ -194,9 +194,7 @@ def drift_view(catalog: Catalog) -> dict[str, Any]:
             to_plain(replace(table, bytes_estimate=0, rows_estimate=0, comment=None))
             for table in sorted(catalog.source_tables, key=lambda t: t.oid)
         ],
-        "views": sorted(
-            [view.schema, view.name, view.definition] for view in catalog.views if any(oid in names for oid in view.reads)
-        ),
+        "views": sorted([view.schema, view.name, view.definition] for view in catalog.views if any(oid in names for oid in view.reads)),
         "publications": [to_plain(p) for p in sorted(catalog.publications, key=lambda p: p.name)],
         "default_privileges": [to_plain(d) for d in catalog.default_privileges],
     }

@@ -1,4 +1,4 @@
-"""Catalog × configuration → plan (pure)."""
+"""From the catalog and the configuration to the plan (pure)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import C
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.findings import CHECKS, Situation
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
-from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group, Placed, place
+from ansible_collections.dbops.multischema.plugins.module_utils.placement import Placed, place
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     AUTO,
     REFUSE,
@@ -28,6 +28,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps imp
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
+ACCEPTED_LATER = ("rewritten", "schema_not_empty")  # findings of the verification and of the rollback, not of the plan
 _ORDER = {REFUSE: 0, WARN: 1, AUTO: 2}
 
 
@@ -63,10 +64,7 @@ def usage_missing(catalog: Catalog, configuration: Configuration, placed: Placed
 
 def _default_privileges(catalog: Catalog, schema: str) -> Iterator[tuple[DefaultPrivileges, Step]]:
     there = {
-        (entry.role, entry.object_type, grant)
-        for entry in catalog.default_privileges
-        if entry.schema == schema
-        for grant in entry.grants
+        (entry.role, entry.object_type, grant) for entry in catalog.default_privileges if entry.schema == schema for grant in entry.grants
     }
     for entry in catalog.default_privileges:
         if entry.schema != catalog.source_schema or entry.object_type not in DEFAULT_ACL_OBJECTS:
@@ -76,9 +74,7 @@ def _default_privileges(catalog: Catalog, schema: str) -> Iterator[tuple[Default
             yield entry, CopyDefaultPrivileges.build(entry, schema, missing)
 
 
-def _schema_steps(
-    catalog: Catalog, configuration: Configuration, placed: Placed, findings: list[Finding]
-) -> Iterator[Step]:
+def _schema_steps(catalog: Catalog, configuration: Configuration, placed: Placed, findings: list[Finding]) -> Iterator[Step]:
     for target in configuration.schemas:
         if catalog.schema(target.name) is None:
             yield CreateSchema.build(target)
@@ -136,16 +132,16 @@ def _accept(findings: Iterable[Finding], configuration: Configuration) -> Iterat
     used = set()
     for finding in findings:
         key = (finding.id, finding.object)
-        if key in reasons and finding.severity == REFUSE:
-            used.add(key)
-            if finding.acceptable:
-                finding = replace(finding, accepted=reasons[key])
-            else:
-                finding = replace(
-                    finding, reason=f"{finding.reason} (multischema_accept lists it, but nobody can decide to live with it.)"
-                )
-        yield finding
-    for finding_id, obj in reasons.keys() - used:
+        if key not in reasons or finding.severity != REFUSE:
+            yield finding
+            continue
+        used.add(key)
+        if finding.acceptable:
+            yield replace(finding, accepted=reasons[key])
+        else:
+            note = "(multischema_accept lists it, but nobody can decide to live with it.)"
+            yield replace(finding, reason=f"{finding.reason} {note}")
+    for finding_id, obj in reasons.keys() - used - {key for key in reasons if key[0] in ACCEPTED_LATER}:
         yield Finding(
             "accepted_nothing",
             WARN,
@@ -155,13 +151,10 @@ def _accept(findings: Iterable[Finding], configuration: Configuration) -> Iterat
         )
 
 
-def _unless_impossible(group: Group, configuration: Configuration) -> bool:
-    return group.schema in configuration.target_names
-
-
 def make_plan(
     catalog: Catalog,
     configuration: Configuration,
+    *,
     environment: str = "",
     host: str = "",
     made_at: str = "",
@@ -176,7 +169,7 @@ def make_plan(
     placed = place(catalog, configuration)
     findings = list(placed.findings)
     steps = list(_schema_steps(catalog, configuration, placed, findings))
-    steps += [MoveTables.build(catalog, group) for group in placed.moving if _unless_impossible(group, configuration)]
+    steps += [MoveTables.build(catalog, group) for group in placed.moving if group.schema in configuration.target_names]
     situation = Situation(catalog, configuration, placed)
     for check in CHECKS:
         findings.extend(check(situation))

@@ -77,7 +77,7 @@ class Database:
     def __init__(self, settings: ConnectionSettings, purpose: str = "") -> None:
         require_driver()
         self.settings = settings
-        parameters = {
+        parameters: dict[str, Any] = {
             "connect_timeout": str(CONNECT_TIMEOUT_S),
             **settings.parameters,
             "application_name": f"{APPLICATION_NAME} {purpose}".strip(),
@@ -107,8 +107,7 @@ class Database:
         if self._connection.info.backend_pid != backend_pid:
             raise ConnectionFailed(
                 f"{self.settings.label} leads through a connection pooler (PgBouncer or the like).",
-                "Schema changes must not go through one: timeouts and locks would end up on a connection that someone else "
-                "gets next.",
+                "Schema changes must not go through one: timeouts and locks would end up on a connection that someone else gets next.",
                 "Give the address and port of the PostgreSQL server itself, for example port 5432 instead of 6432.",
             )
         if version < OLDEST_VERSION:
@@ -208,8 +207,4 @@ def _refusal(error: Any, statement: str) -> ServerRefused:
     detail = getattr(diagnostics, "message_detail", None) or ""
     hint = getattr(diagnostics, "message_hint", None) or ""
     sqlstate = error.pgcode or ("08006" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "")
-    return ServerRefused(
-        f"PostgreSQL: {primary}" + (f" [{sqlstate}]" if sqlstate else ""), detail, hint, sqlstate, statement
-    )
-
-
+    return ServerRefused(f"PostgreSQL: {primary}" + (f" [{sqlstate}]" if sqlstate else ""), detail, hint, sqlstate, statement)

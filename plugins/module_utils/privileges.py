@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Grant, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
-    Composable,
     Name,
+    Piece,
     comma,
     fragment,
     keyword,
@@ -34,7 +34,7 @@ def by_grantee(grants: Iterable[Grant]) -> Iterator[tuple[str, bool, list[Grant]
         yield grantee, grantable, found
 
 
-def grant_option(grantable: bool) -> Composable:
+def grant_option(grantable: bool) -> Piece:
     """The clause, or nothing."""
     return keyword("WITH GRANT OPTION") if grantable else nothing()
 
@@ -46,7 +46,7 @@ def grant_on_relation(relation: Name, grants: Iterable[Grant]) -> Iterator[str]:
         yield statement("GRANT {} ON {} TO {} {}", words, relation, role(grantee), grant_option(grantable))
 
 
-def _privilege(grant: Grant) -> Composable:
+def _privilege(grant: Grant) -> Piece:
     if grant.column is None:
         return keyword(grant.privilege)
     return fragment("{} ({})", keyword(grant.privilege), Name(grant.column))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +98,8 @@ class Relocator:
     :param database: the connection; nothing else may use it meanwhile.
     :param run: id of the run that holds the lease.
     :param should_stop: asked between steps and attempts; true ends the work at the next safe point.
+
+    ``unfinished`` is the step that was being tried when the work was stopped.
     """
 
     def __init__(self, database: Database, run: str, pace: Pace, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -106,9 +108,10 @@ class Relocator:
         self.run = run
         self.pace = pace
         self.should_stop = should_stop
+        self.unfinished: Outcome | None = None
         self._renewed = time.monotonic()
 
-    def apply(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+    def apply(self, steps: Iterable[Step]) -> Iterator[Outcome]:
         """Do the steps in order, yielding after each commit.
 
         :raises StepFailed: for the first that cannot be done; those before it stay done.
@@ -139,7 +142,7 @@ class Relocator:
     # --- one step, until it succeeds or its deadline passes ---
 
     def _persist(self, step: Step, work: Callable[[int], float]) -> Outcome | None:
-        outcome = Outcome(step.id, step.title)
+        outcome = self.unfinished = Outcome(step.id, step.title)
         started = time.monotonic()
         long_attempt = False
         while True:
@@ -163,6 +166,7 @@ class Relocator:
                 outcome.attempts += 1
                 continue
             outcome.elapsed_ms = (time.monotonic() - started) * 1000
+            self.unfinished = None
             return outcome
 
     def _make_way(self, step: Step, blockers: Sequence[Blocker], outcome: Outcome) -> bool:

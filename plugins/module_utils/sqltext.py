@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.keywords import KEYWORDS
 
 try:
     from psycopg2 import sql
@@ -20,22 +21,8 @@ except ImportError:  # the module that imports this tells the user, see postgres
     sql = None  # type: ignore[assignment]
     Composable = Composed = object  # type: ignore[assignment,misc]
 
-# Every key word that some version from 13 to 18 does not accept as a bare name (pg_get_keywords(), catcode other than U).
-# A name quoted without need is still right, so one list serves all versions; a test compares it with the servers.
-KEYWORDS = frozenset(
-    """all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
-    char character check coalesce collate collation column concurrently constraint create cross current_catalog
-    current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable
-    desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group
-    grouping having ilike in initially inner inout int integer intersect interval into is isnull join json json_array
-    json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table json_value
-    lateral leading least left like limit localtime localtimestamp merge_action national natural nchar none normalize not
-    notnull null nullif numeric offset on only or order out outer overlaps overlay placing position precision primary
-    real references returning right row select session_user setof similar smallint some substring symmetric system_user
-    table tablesample then time timestamp to trailing treat trim true union unique user using values varchar variadic
-    verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi
-    xmlroot xmlserialize xmltable""".split()
-)
+Piece = Composable  # any part of a statement
+NO_CONNECTION: Any = None  # nothing of ours asks for one
 _BARE = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 
 
@@ -49,7 +36,7 @@ def _refuse_nul(text: str) -> str:
     return text
 
 
-class Name(Composable):  # type: ignore[misc]
+class Name(Composable):
     """One or more identifiers joined by dots, each quoted where PostgreSQL needs it.
 
     :param parts: for example ``("public", "order")``, rendered ``public."order"``.
@@ -58,36 +45,29 @@ class Name(Composable):  # type: ignore[misc]
 
     def __init__(self, *parts: str) -> None:
         if not parts or not all(parts):
-            raise ConfigurationError(
-                f"An identifier is empty: {parts!r}.", "PostgreSQL has no empty names.", "Write a name."
-            )
-        super().__init__(tuple(_refuse_nul(part) for part in parts))
+            raise ConfigurationError(f"An identifier is empty: {parts!r}.", "PostgreSQL has no empty names.", "Write a name.")
+        self.parts = tuple(_refuse_nul(part) for part in parts)
+        super().__init__(self.parts)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        wrapped: tuple[str, ...] = self._wrapped
-        return wrapped
-
-    def as_string(self, context: Any = None) -> str:
-        return ".".join(
-            part if _BARE.match(part) and part not in KEYWORDS else '"' + part.replace('"', '""') + '"'
-            for part in self.parts
-        )
+    def as_string(self, context: Any = None) -> str:  # noqa: ARG002  the base class passes a connection
+        """The SQL text."""
+        return ".".join(part if _BARE.match(part) and part not in KEYWORDS else '"' + part.replace('"', '""') + '"' for part in self.parts)
 
 
-class Text(Composable):  # type: ignore[misc]
+class Text(Composable):
     """A string constant.
 
     :param value: any text without NUL; backslashes are safe whatever ``standard_conforming_strings`` says.
     """
 
     def __init__(self, value: str) -> None:
-        super().__init__(_refuse_nul(value))
+        self.value = _refuse_nul(value)
+        super().__init__(value)
 
-    def as_string(self, context: Any = None) -> str:
-        value: str = self._wrapped
-        quoted = "'" + value.replace("'", "''") + "'"
-        return "E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
+    def as_string(self, context: Any = None) -> str:  # noqa: ARG002  the base class passes a connection
+        """The SQL text."""
+        quoted = "'" + self.value.replace("'", "''") + "'"
+        return "E" + quoted.replace("\\", "\\\\") if "\\" in self.value else quoted
 
 
 def fragment(template: str, *args: Any) -> Composed:
@@ -101,8 +81,8 @@ def statement(template: str, *args: Any, **kwargs: Any) -> str:
     :param template: SQL with ``{}`` or ``{name}`` where the composables go.
     :returns: the text of the statement, without a semicolon.
     """
-    rendered: str = sql.SQL(template).format(*args, **kwargs).as_string(None)
-    return rendered.rstrip()
+    composed = sql.SQL(template).format(*args, **kwargs)
+    return composed.as_string(NO_CONNECTION).rstrip()
 
 
 def keyword(word: str) -> Composable:

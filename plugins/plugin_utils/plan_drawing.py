@@ -1,19 +1,15 @@
 """The drawing on the plan page: where every box, line and word goes. The template turns it into SVG.
 
 Left, the source schema; right, one box per target with its tables, largest first; arrows as thick as the number of
-tables; on the right edge, foreign keys that will cross a border. A tree of partitions is one line. All coordinates are
-in the units of the viewBox, and all text in it is monospace, so that its width is known without a browser.
+tables; on the right edge, foreign keys that will cross a border. A tree of partitions is one line.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import (
-    Crossing,
     Document,
     count_text,
     crossings,
@@ -23,6 +19,19 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts impor
     source_schema,
     visible,
 )
+from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_shapes import (
+    CHAR,
+    SMALL_CHAR,
+    TITLE_CHAR,
+    Box,
+    Drawing,
+    Entry,
+    Flow,
+    Lane,
+    Line,
+    cells,
+    shorten,
+)
 
 PALETTE = 8  # colours c0 to c7 of the style sheet; `cs` is the source schema
 TABLES = 60  # lines in the whole drawing; beyond, every box shows its largest
@@ -30,118 +39,7 @@ SCHEMAS = 16  # boxes; beyond, the smallest schemas share one
 LANES = 6  # pairs of schemas whose foreign keys are drawn
 
 WIDTH, SOURCE_WIDTH, TARGET_X, LANE = 870.0, 132.0, 236.0, 26.0
-CHAR, SMALL_CHAR, TITLE_CHAR = 7.3, 6.5, 8.0  # advance of one cell at 12, 10.5 and 13 px, rounded up
-ROW, HEAD, PAD, BETWEEN = 17.0, 46.0, 10.0, 12.0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a box: a table, or a tree of tables that moves as one."""
-
-    name: str
-    note: str
-    size: int
-
-    @property
-    def size_text(self) -> str:
-        """The size for people."""
-        return size_text(self.size)
-
-
-@dataclass(frozen=True)
-class Line:
-    """An entry with its place. ``full`` is the name where ``name`` had to be shortened."""
-
-    x: float
-    y: float
-    right: float
-    name: str
-    note: str
-    note_x: float
-    size: str
-    full: str
-
-
-@dataclass(frozen=True)
-class Box:
-    """A schema. ``colour`` is a class of the style sheet."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    colour: str
-    name: str
-    full: str
-    subtitle: str
-    lines: tuple[Line, ...]
-    more: str = ""
-
-    @property
-    def middle(self) -> float:
-        """Height of the centre."""
-        return self.y + self.height / 2
-
-
-@dataclass(frozen=True)
-class Flow:
-    """An arrow from the source to a box, with what it carries."""
-
-    y: float
-    half: float
-    colour: str
-    tables: str
-    size: str
-
-
-@dataclass(frozen=True)
-class Lane:
-    """The foreign keys from one schema to another."""
-
-    path: str
-    head: str
-    x: float
-    y: float
-    colour: str
-    number: str
-    half: float
-    title: str
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """Everything that the template draws."""
-
-    width: float
-    height: float
-    foot: Box
-    source_width: float
-    source: tuple[str, str, str]
-    boxes: tuple[Box, ...]
-    flows: tuple[Flow, ...]
-    lanes: tuple[Lane, ...]
-    complete: bool
-    undrawn_pairs: int
-
-
-def cells(text: str) -> int:
-    """Columns that a text takes in a monospace font: two for East Asian wide characters, none for combining ones."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
-
-
-def shorten(text: str, columns: int) -> str:
-    """Cut a text to a number of columns, with an ellipsis where something is missing."""
-    if cells(text) <= columns:
-        return text
-    taken, kept = 1, []
-    for character in text:
-        taken += cells(character)
-        if taken > columns:
-            break
-        kept.append(character)
-    return "".join(kept) + "…"
+ROW, HEAD, PAD, BETWEEN, GUTTER = 17.0, 46.0, 10.0, 12.0, 22.0
 
 
 def colours(document: Document) -> dict[str, str]:
@@ -176,43 +74,52 @@ def entries(document: Document) -> dict[str, list[Entry]]:
     return found
 
 
+def _note_width(entry: Entry) -> float:
+    return (cells(entry.note) + 1) * SMALL_CHAR if entry.note else 0.0
+
+
+def _size_width(found: Iterable[Entry]) -> float:
+    return max(cells(e.size_text) for e in found) * SMALL_CHAR + 8
+
+
+def _columns(shown: list[Entry], inner: float) -> list[tuple[float, list[Entry]]]:
+    """Split entries into as many columns, each with its width, as fit without cutting a name; at worst into one."""
+    for number in (3, 2):
+        if len(shown) < number:
+            continue
+        rows = -(-len(shown) // number)
+        columns = [shown[i : i + rows] for i in range(0, len(shown), rows)]
+        widths = [max(cells(e.name) * CHAR + _note_width(e) for e in c) + _size_width(c) for c in columns]
+        spare = inner - sum(widths) - GUTTER * (len(columns) - 1)
+        if spare >= 0:
+            return [(width + spare / len(columns), column) for width, column in zip(widths, columns)]
+    return [(inner, shown)]
+
+
 def _lines(shown: list[Entry], x: float, y: float, width: float) -> tuple[Line, ...]:
-    """Arrange entries in as many columns as their names allow, none of them cut where one column can hold it."""
     if not shown:
         return ()
-    inner, gap = width - 2 * PAD, 22.0
-
-    def notes(entry: Entry) -> float:
-        return (cells(entry.note) + 1) * SMALL_CHAR if entry.note else 0.0
-
-    size_width = max(cells(e.size_text) for e in shown) * SMALL_CHAR + 8
-    need = max(cells(e.name) * CHAR + notes(e) for e in shown) + size_width
-    columns = max(1, min(3, len(shown), int((inner + gap) / (need + gap))))
-    per_column = -(-len(shown) // columns)
-    column_width = (inner - (columns - 1) * gap) / columns
-    lines = []
-    for number, entry in enumerate(shown):
-        left = x + PAD + (number // per_column) * (column_width + gap)
-        room = int((column_width - size_width - notes(entry)) / CHAR)
-        name = shorten(entry.name, room)
-        lines.append(
-            Line(
-                x=left,
-                y=y + (number % per_column) * ROW,
-                right=left + column_width,
-                name=name,
-                note=entry.note,
-                note_x=left + cells(name) * CHAR + SMALL_CHAR,
-                size=entry.size_text,
-                full=entry.name if name != entry.name else "",
+    lines, left = [], x + PAD
+    for column_width, column in _columns(shown, width - 2 * PAD):
+        for row, entry in enumerate(column):
+            name = shorten(entry.name, int((column_width - _size_width(column) - _note_width(entry)) / CHAR + 0.001))
+            lines.append(
+                Line(
+                    x=left,
+                    y=y + row * ROW,
+                    right=left + column_width,
+                    name=name,
+                    note=entry.note,
+                    note_x=left + cells(name) * CHAR + SMALL_CHAR,
+                    size=entry.size_text,
+                    full=entry.name if name != entry.name else "",
+                )
             )
-        )
+        left += column_width + GUTTER
     return tuple(lines)
 
 
-def _box(
-    name: str, subtitle: str, colour: str, found: list[Entry], limit: int, x: float, y: float, width: float
-) -> Box:
+def _box(name: str, subtitle: str, colour: str, found: list[Entry], *, limit: int, x: float, y: float, width: float) -> Box:
     shown = found[:limit] if len(found) > limit + 1 else found
     lines = _lines(shown, x, y + HEAD + 10, width)
     more = ""
@@ -227,7 +134,7 @@ def _box(
     return Box(x, y, width, height, colour, short, label, subtitle, lines, more)
 
 
-def _lane(number: int, child: Box, parent: Box, ys: tuple[float, float], count: int, taken: list[float]) -> Lane:
+def _lane(child: Box, parent: Box, ys: tuple[float, float], *, number: int, count: int, taken: list[float]) -> Lane:
     edge, (start, end) = child.x + child.width, ys
     x = edge + 20 + number * LANE
     turn = 6 if end > start else -6
@@ -259,17 +166,29 @@ def _lanes(pairs: list[tuple[tuple[str, str], int]], boxes: dict[str, Box]) -> t
             places[number, end] = box.y + box.height * (rank + 1) / (len(found) + 1)
     taken: list[float] = []
     return tuple(
-        _lane(number, boxes[child], boxes[parent], (places[number, 0], places[number, 1]), count, taken)
+        _lane(
+            boxes[child],
+            boxes[parent],
+            (places[number, 0], places[number, 1]),
+            number=number,
+            count=count,
+            taken=taken,
+        )
         for number, ((child, parent), count) in enumerate(ordered)
     )
 
 
-def _pairs(found: Iterable[Crossing]) -> list[tuple[tuple[str, str], int]]:
-    return Counter((c.child_schema, c.parent_schema) for c in found).most_common()
-
-
 def _subtitle(tables: int, size: int) -> str:
     return f"{count_text(tables, 'table')}, {size_text(size)}"
+
+
+def _drawn(document: Document, counts: Mapping[str, int]) -> list[str]:
+    """The schemas that get a box of their own: the fullest ones, in their order."""
+    names = schema_order(document)
+    if len(names) <= SCHEMAS:
+        return names
+    fullest = set(sorted(names, key=lambda name: -counts[name])[: SCHEMAS - 1])
+    return [name for name in names if name in fullest]
 
 
 def draw(document: Document) -> Drawing:
@@ -279,45 +198,38 @@ def draw(document: Document) -> Drawing:
     :returns: a drawing that is complete for up to ``TABLES`` lines and shows the largest beyond that.
     """
     source, palette, found = source_schema(document), colours(document), entries(document)
-    counts = Counter(p["schema"] for p in document["placements"])
+    counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for p in document["placements"]:
+        counts[p["schema"]] += 1
         sizes[p["schema"]] += p["bytes_estimate"]
-    names = schema_order(document)
-    drawn = names if len(names) <= SCHEMAS else sorted(names, key=lambda n: -counts[n])[: SCHEMAS - 1]
-    drawn = [name for name in names if name in set(drawn)]
-    rest = [name for name in names if name not in set(drawn)]
-    total = sum(len(found.get(name, ())) for name in [*names, source])
+    drawn = _drawn(document, counts)
+    rest = [name for name in schema_order(document) if name not in drawn]
+    total = sum(len(lines) for lines in found.values())
     limit = total if total <= TABLES else max(3, TABLES // (len(drawn) + 1))
 
-    pairs = [pair for pair in _pairs(crossings(document)) if {*pair[0]} <= {*drawn, source}]
-    all_pairs = len(_pairs(crossings(document)))
-    pairs = pairs[:LANES]
+    all_pairs = Counter((c.child_schema, c.parent_schema) for c in crossings(document)).most_common()
+    pairs = [pair for pair in all_pairs if {*pair[0]} <= {*drawn, source}][:LANES]
     right = WIDTH - (14 + len(pairs) * LANE if pairs else 1)
 
+    # One box per schema; those that find no place share the last, without lines of their own.
+    targets = [(name, palette[name], counts[name], sizes[name], found.get(name, [])) for name in drawn]
+    if rest:
+        shared = (sum(counts[name] for name in rest), sum(sizes[name] for name in rest))
+        targets.append((f"{len(rest):,} more schemas", "cs", *shared, []))
+    most = max([1, *(target[2] for target in targets)])
     boxes, flows, y = [], [], 1.0
-    most = max([counts[name] for name in drawn] + [sum(counts[name] for name in rest), 1])
-    for name in drawn:
-        subtitle = _subtitle(counts[name], sizes[name])
-        box = _box(name, subtitle, palette[name], found.get(name, []), limit, TARGET_X, y, right - TARGET_X)
+    for name, colour, tables, size, lines in targets:
+        subtitle = _subtitle(tables, size)
+        box = _box(name, subtitle, colour, lines, limit=limit, x=TARGET_X, y=y, width=right - TARGET_X)
         boxes.append(box)
         y += box.height + BETWEEN
-    if rest:
-        subtitle = _subtitle(sum(counts[n] for n in rest), sum(sizes[n] for n in rest))
-        title = f"{len(rest):,} more schemas"
-        boxes.append(_box(title, subtitle, "cs", [], 0, TARGET_X, y, right - TARGET_X))
-        y += boxes[-1].height + BETWEEN
-    for box, number, size in zip(
-        boxes,
-        [*(counts[n] for n in drawn), sum(counts[n] for n in rest)],
-        [*(sizes[n] for n in drawn), sum(sizes[n] for n in rest)],
-    ):
-        if number:
-            half = 1.0 + 8.0 * number / most
-            flows.append(Flow(box.middle, half, box.colour, count_text(number, "table"), size_text(size)))
+        if tables:
+            half = 1.0 + 8.0 * tables / most
+            flows.append(Flow(box.middle, half, colour, count_text(tables, "table"), size_text(size)))
+    subtitle = _subtitle(counts[source], sizes[source])
     stay = found.get(source, [])
-    foot = _box(f"stays in {source}", _subtitle(counts[source], sizes[source]), "cs", stay, limit, 1.0, y, right - 1)
-    lanes = _lanes(pairs, {**dict(zip(drawn, boxes)), source: foot})
+    foot = _box(f"stays in {source}", subtitle, "cs", stay, limit=limit, x=1.0, y=y, width=right - 1)
     return Drawing(
         width=WIDTH,
         height=foot.y + foot.height + 1,
@@ -330,7 +242,7 @@ def draw(document: Document) -> Drawing:
         ),
         boxes=tuple(boxes),
         flows=tuple(flows),
-        lanes=lanes,
+        lanes=_lanes(pairs, {**dict(zip(drawn, boxes)), source: foot}),
         complete=limit == total and not rest,
-        undrawn_pairs=all_pairs - len(lanes),
+        undrawn_pairs=len(all_pairs) - len(pairs),
     )

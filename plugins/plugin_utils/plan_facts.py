@@ -19,23 +19,21 @@ Document = Mapping[str, Any]
 
 # Controls, line and paragraph separators, zero-width characters and the bidirectional overrides that can make a reader
 # see another text than the one that will run (CVE-2021-42574).
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
 
 
-_COMMON = {"\t": "‹TAB›", "\n": "‹LF›", "\r": "‹CR›"}
+_COMMON = {"\t": "⟨TAB⟩", "\n": "⟨LF⟩", "\r": "⟨CR⟩"}
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Show the characters that hide: a newline inside a name becomes ``‹LF›``, an override ``‹U+202E›``.
+    """Show the characters that hide: a newline inside a name becomes ``⟨LF⟩``, an override ``⟨U+202E⟩``.
 
     :param keep: characters to leave as they are, for example the newlines of SQL.
     """
 
     def shown(match: re.Match[str]) -> str:
         found = match[0]
-        return found if found in keep else _COMMON.get(found, f"‹U+{ord(found):04X}›")
+        return found if found in keep else _COMMON.get(found, f"⟨U+{ord(found):04X}⟩")
 
     return _UNSEEN.sub(shown, text)
 
@@ -124,9 +122,9 @@ def staying(document: Document) -> list[Mapping[str, Any]]:
 def sentence(document: Document) -> str:
     """What will move where, in one sentence."""
     source, moved, stay = source_schema(document), moving(document), len(staying(document))
-    stays = f"{count_text(stay, 'table stays', 'tables stay')} in {source}"
+    stays = f"; {count_text(stay, 'table stays', 'tables stay')} in {source}" if stay else ""
     if not moved:
-        return f"No table leaves {source}; {stays}."
+        return f"No table leaves {source}{stays}."
     targets = Counter(p["schema"] for p in moved)
     parts = [f"{schema} ({number:,})" for schema, number in targets.most_common(6)]
     if len(targets) > 6:
@@ -135,7 +133,7 @@ def sentence(document: Document) -> str:
     rows = sum(known_rows(p) for p in moved)
     return (
         f"{count_text(len(moved), 'table')} ({size}, about {about_text(rows)} row{'' if rows == 1 else 's'}) "
-        f"{'would' if blocking(document) else 'will'} move from {source} to {listing(parts)}; {stays}."
+        f"{'would' if blocking(document) else 'will'} move from {source} to {listing(parts)}{stays}."
     )
 
 

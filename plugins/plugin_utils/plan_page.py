@@ -1,7 +1,8 @@
 """The plan page: the whole plan as one HTML file that a careful person reads before production is touched.
 
-Verdict first, then what stands in the way, then what will happen, then how to go back and on. The file loads nothing, and
-its content security policy lets only its own script and style work, so that no name in a database could ever do anything.
+Verdict first, then what stands in the way, then what will happen, then how to go back and on. The file loads nothing,
+and its content security policy lets only its own script and style work, so that no name in a database could ever do
+anything.
 """
 
 from __future__ import annotations
@@ -78,19 +79,13 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         finalize=_show,
     )
-    environment.filters.update(
-        prose=_prose, sql=_sql, csp_hash=_hash, size=size_text, rows=rows_text, kind=kind_text, amount=count_text
-    )
+    environment.filters.update(prose=_prose, sql=_sql, csp_hash=_hash, size=size_text, rows=rows_text, kind=kind_text, amount=count_text)
     return environment
 
 
 def _accept_snippet(findings: list[Mapping[str, Any]]) -> str:
     """What to write in the inventory to live with findings; JSON strings are YAML strings too."""
-    lines = [
-        f"  - {{finding: {f['id']}, object: {yaml_text(f['object'])}, "
-        'reason: "why you accept it"}'
-        for f in findings[:ACCEPT_LINES]
-    ]
+    lines = [f'  - {{finding: {f["id"]}, object: {yaml_text(f["object"])}, reason: "why you accept it"}}' for f in findings[:ACCEPT_LINES]]
     return "\n".join(["multischema_accept:", *lines])
 
 
@@ -120,10 +115,7 @@ def _locks(step: Mapping[str, Any]) -> list[dict[str, Any]]:
     modes: dict[str, list[str]] = {}
     for lock in step["locks"]:
         modes.setdefault(lock["mode"], []).append(lock["object"])
-    return [
-        {"mode": mode, "objects": objects[:LOCKS_SHOWN], "more": max(0, len(objects) - LOCKS_SHOWN)}
-        for mode, objects in modes.items()
-    ]
+    return [{"mode": mode, "objects": objects[:LOCKS_SHOWN], "more": max(0, len(objects) - LOCKS_SHOWN)} for mode, objects in modes.items()]
 
 
 def _takes(step: Mapping[str, Any]) -> str:

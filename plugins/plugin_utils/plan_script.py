@@ -5,6 +5,7 @@ The playbooks never run this file; but it says exactly what they run, and psql a
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,20 +19,26 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts impor
     visible,
 )
 
-RULE = "-- " + "=" * 77
+WIDTH = 97
+RULE = "-- " + "=" * WIDTH
 PHASES = {1: "schemas and privileges", 2: "tables"}
 
 
-def _comment(text: str) -> Iterator[str]:
-    """Comment lines. A line comment ends at a newline or carriage return, so none may get through."""
-    for line in text.split("\n"):
+def _comment(sql: str) -> Iterator[str]:
+    """Comment SQL out. A line comment ends at a newline or a carriage return, so neither may get through."""
+    for line in sql.split("\n"):
         yield f"-- {visible(line)}".rstrip()
+
+
+def _prose(text: str) -> Iterator[str]:
+    """Text as comment lines of a readable length; whatever hides in a name is shown."""
+    yield from (f"-- {line}" for line in textwrap.wrap(visible(text), WIDTH, break_on_hyphens=False))
 
 
 def _locks(step: Mapping[str, Any]) -> str:
     modes: dict[str, list[str]] = {}
     for lock in step["locks"]:
-        modes.setdefault(lock["mode"], []).append(visible(lock["object"]))
+        modes.setdefault(lock["mode"], []).append(lock["object"])
     return "; ".join(f"{mode} on {', '.join(objects)}" for mode, objects in modes.items()) or "none on tables"
 
 
@@ -59,9 +66,9 @@ def _guard(document: Document) -> Iterator[str]:
 def _header(document: Document) -> Iterator[str]:
     server = document["server"]
     yield RULE
-    yield from _comment(f"{verdict(document)}: plan for database {visible(server['database'])}")
+    yield from _prose(f"{verdict(document)}: plan for database {server['database']}")
     yield RULE
-    yield from _comment(sentence(document))
+    yield from _prose(sentence(document))
     yield "--"
     facts = {
         "Environment": document["environment"],
@@ -72,19 +79,19 @@ def _header(document: Document) -> Iterator[str]:
     }
     for label, value in facts.items():
         if value:
-            yield from _comment(f"{label + ':':<13}{visible(value)}")
+            yield f"-- {label + ':':<13}{visible(value)}"
     yield "--"
-    yield from _comment(
-        "This file is for reading and reviewing. The playbooks apply the plan step by step, try a step\n"
-        "again when its locks are not to be had in time, and write each step to the journal in the same\n"
-        "transaction. A run of this file leaves no journal: rollback.yml would not know of it."
+    yield from _prose(
+        "This file is for reading and reviewing. The playbooks apply the plan step by step, try a step again when its "
+        "locks are not to be had in time, and write each step to the journal in the same transaction. A run of this "
+        "file leaves no journal: rollback.yml would not know of it."
     )
     for finding in blocking(document):
         yield "--"
-        yield from _comment(f"REFUSED {finding['id']}: {visible(finding['object'])}")
-        yield from _comment(finding["reason"])
-        if finding["remedy"]:
-            yield from _comment(f"To go on: {finding['remedy']}")
+        yield from _prose(f"REFUSED {finding['id']}: {finding['object']}")
+        for text in (finding["reason"], f"To go on: {finding['remedy']}" if finding["remedy"] else ""):
+            for line in text.split("\n"):
+                yield from _prose(line)
 
 
 def _do(document: Document, lock_timeout_ms: int) -> Iterator[str]:
@@ -94,13 +101,11 @@ def _do(document: Document, lock_timeout_ms: int) -> Iterator[str]:
             of_phase = sum(1 for s in steps if s["phase"] == step["phase"])
             yield ""
             yield RULE
-            yield from _comment(
-                f"Phase {step['phase']}: {PHASES.get(step['phase'], '')} ({count_text(of_phase, 'step')})"
-            )
+            yield from _prose(f"Phase {step['phase']}: {PHASES.get(step['phase'], '')} ({count_text(of_phase, 'step')})")
             yield RULE
         yield ""
-        yield from _comment(f"Step {number} of {len(steps)}: {visible(step['title'])}")
-        yield from _comment(f"{visible(step['id'])}; locks: {_locks(step)}")
+        yield from _prose(f"Step {number} of {len(steps)}: {step['title']}")
+        yield from _prose(f"{step['id']}; locks: {_locks(step)}")
         yield _transaction(step["do"], lock_timeout_ms)
 
 
@@ -108,15 +113,15 @@ def _undo(document: Document, lock_timeout_ms: int) -> Iterator[str]:
     steps = document["steps"]
     yield ""
     yield RULE
-    yield from _comment(
-        "How it is undone, last step first. All of it is commented out: rollback.yml takes the undo\n"
-        "from the journal and undoes only what was done."
+    yield from _prose(
+        "How it is undone, last step first. All of it is commented out: rollback.yml takes the undo from the journal "
+        "and undoes only what was done."
     )
     yield RULE
     for number, step in reversed(list(enumerate(steps, 1))):
         sql = _transaction(step["undo"], lock_timeout_ms)
         yield "--"
-        yield from _comment(f"Undo step {number}: {visible(step['title'])}")
+        yield from _prose(f"Undo step {number}: {step['title']}")
         if visible(sql, keep="\n") != sql:
             yield "-- (invisible characters in names are shown as symbols here)"
         yield from _comment(sql)
@@ -132,7 +137,12 @@ def render(document: Mapping[str, Any], lock_timeout_ms: int = 50) -> str:
     """
     lines = list(_header(document))
     if document["steps"]:
-        lines += ["", r"\set ON_ERROR_STOP on", "SET client_encoding = 'UTF8';", "SET standard_conforming_strings = on;"]
+        lines += [
+            "",
+            r"\set ON_ERROR_STOP on",
+            "SET client_encoding = 'UTF8';",
+            "SET standard_conforming_strings = on;",
+        ]
         lines += _guard(document)
         lines += _do(document, lock_timeout_ms)
         lines += _undo(document, lock_timeout_ms)

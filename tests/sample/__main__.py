@@ -19,7 +19,11 @@ def main() -> int:
     parser.add_argument("--password", default=DEFAULT_PASSWORD, help="of the login roles (default: %(default)s)")
     parser.add_argument("--replace", action="store_true", help="drop every schema of that database first")
     options = parser.parse_args()
-    connection = psycopg2.connect(options.url)
+    try:
+        connection = psycopg2.connect(options.url)
+    except psycopg2.OperationalError as error:
+        print(f"Nothing was loaded: {error}", file=sys.stderr)
+        return 1
     try:
         summary = load(connection, options.size, password=options.password, replace=options.replace)
     except SampleExists as error:

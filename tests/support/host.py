@@ -28,7 +28,8 @@ class ServerError(RuntimeError):
 def find_binaries(major: int) -> Path | None:
     """Return the directory that holds ``postgres`` and ``pg_dump`` of a major version.
 
-    The environment variable ``MULTISCHEMA_PG_BINDIR_<major>`` comes first, then the wheel, then the Debian path.
+    The environment variable ``MULTISCHEMA_PG_BINDIR_<major>`` decides alone where it is set; then comes the wheel,
+    then the path of Debian's packages.
 
     Args:
         major: PostgreSQL major version, such as 16.
@@ -36,10 +37,10 @@ def find_binaries(major: int) -> Path | None:
     Returns:
         The directory, or None when that version is not installed.
     """
-    candidates: list[Path] = []
     override = os.environ.get(f"MULTISCHEMA_PG_BINDIR_{major}")
     if override:
-        candidates.append(Path(override))
+        return Path(override) if (Path(override) / "postgres").exists() else None
+    candidates: list[Path] = []
     spec = importlib.util.find_spec(WHEEL)
     if major in WHEEL_INSTALLATIONS and spec is not None and spec.origin is not None:
         candidates.append(Path(spec.origin).parent / WHEEL_INSTALLATIONS[major] / "bin")

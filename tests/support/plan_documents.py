@@ -91,6 +91,7 @@ class Draft:
         self,
         name: str,
         schema: str,
+        *,
         size: int = 8192,
         rows: int = 10,
         why: str = "rule 1 (*)",
@@ -197,9 +198,17 @@ def campus() -> Draft:
     for number, names in enumerate((shared, courses, shop)):
         for i, name in enumerate(names.split()):
             rows = (i * 7919 % 23 + 1) * 1217 * (10 ** (i % 4))
-            draft.move(name, draft.schemas[number], rows * 210 // (1 + i % 3), rows, f"rule {number + 1} ({name})")
+            draft.move(
+                name,
+                draft.schemas[number],
+                size=rows * 210 // (1 + i % 3),
+                rows=rows,
+                why=f"rule {number + 1} ({name})",
+            )
     months = [f"page_views_2025_{month:02d}" for month in range(1, 7)]
-    draft.move("page_views", "tenant_kct", 9300 * mb, 61_000_000, "rule 2 (page_views*)", months, view=True)
+    draft.move(
+        "page_views", "tenant_kct", size=9300 * mb, rows=61_000_000, why="rule 2 (page_views*)", partitions=months
+    )
     draft.stay("_prisma_migrations", "bookkeeping table of a migration tool", 65536, 118)
     draft.stay("spatial_ref_sys", "belongs to extension postgis", 7 * mb, 8500)
     draft.stay("tmp_import_2023", "multischema_keep names tmp_*", 120 * mb)
@@ -231,13 +240,14 @@ def campus() -> Draft:
             "warn",
             "function public.close_month()",
             "It pins search_path = public, so it finds the tables only through their compatibility views.",
-            "ALTER FUNCTION public.close_month() SET search_path = tenant_shop, tenant_shared, public\nbefore finalize.yml.",
+            "ALTER FUNCTION public.close_month() SET search_path = tenant_shop, tenant_shared, public\n"
+            "before finalize.yml.",
         ),
         Finding(
             "text_routine",
             "refuse",
             "function public.rebuild_grades()",
-            "Its text names public.grades in dynamic SQL that the catalog cannot follow; TRUNCATE through a view fails.",
+            "Its text names public.grades in dynamic SQL that the catalog cannot follow.",
             "Change it to tenant_kct.grades, or accept the finding text_routine for it.",
             True,
             "Retired in March, nobody calls it (checked pg_stat_user_functions; J. Meyer)",
@@ -291,7 +301,9 @@ def large(tables: int, schemas: int = 3) -> Draft:
         if n % 50 == 49:
             draft.stay(f"legacy_{n:05d}", size=n * 4096)
         else:
-            draft.move(f"customer_events_{n:05d}", draft.schemas[n % schemas], (n * 7919 % 9973) * 65536, n * 100)
+            draft.move(
+                f"customer_events_{n:05d}", draft.schemas[n % schemas], size=(n * 7919 % 9973) * 65536, rows=n * 100
+            )
     names = [p.name for p in draft.placements]
     draft.keys += [
         ForeignKey(f"{names[n]}_fkey", 20000 + n, 20000 + (n * 31 + 1) % len(names)) for n in range(0, len(names), 7)
@@ -305,7 +317,7 @@ def hostile() -> Draft:
     draft = Draft(schemas=('tenant <i>x</i> & "y"', "new\nline"), server=server, environment="st'aging; rm -rf")
     draft.create_schemas()
     for n, name in enumerate(HOSTILE):
-        draft.move(name, draft.schemas[n % 2], 8192 * (n + 1), n, why=f"rule 1 ({name})")
+        draft.move(name, draft.schemas[n % 2], size=8192 * (n + 1), rows=n, why=f"rule 1 ({name})")
         draft.findings.append(Finding("collision", "refuse", name, f"It is {name}.", f"Write {name}.", True))
         draft.findings.append(Finding("text_routine", "warn", name, f"It is {name}.", f"Write {name}."))
         draft.findings.append(Finding("fixed", "auto", name, f"It is {name}."))

@@ -39,6 +39,7 @@ from tests.support.host import (
 __all__ = ["Server", "ServerError", "find_binaries", "free_port"]
 
 SETTINGS_FILE = "multischema.conf"
+SOCKET_DIR_PREFIX = "ms-"
 
 DEFAULT_SETTINGS: dict[str, str] = {
     "listen_addresses": "127.0.0.1",
@@ -147,8 +148,7 @@ class Server:
         found = (self.data_dir / "PG_VERSION").read_text().strip()
         if found != str(self.major):
             raise ServerError(f"{self.data_dir} was initialised by PostgreSQL {found}, not {self.major}")
-        # Left behind by a crash: its pid may by now belong to anyone, which would make the start fail.
-        (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
+        self._clean_up_after_crash()
         attempts = 1 if self._fixed_port else 5
         for attempt in range(1, attempts + 1):
             self._write_settings()
@@ -171,7 +171,9 @@ class Server:
             mode: ``smart``, ``fast`` or ``immediate``, as for ``pg_ctl``.
         """
         if self.is_running():
+            self._read_pid_file()  # of a server that another process started: where its socket is
             self._run("pg_ctl", "stop", "-w", "-t", "60", "-D", str(self.data_dir), "-m", mode)
+        self._clean_up_after_crash()
         self._drop_socket_dir()
 
     def kill(self) -> None:
@@ -182,6 +184,7 @@ class Server:
         pid = self._postmaster_pid()
         if pid is None:
             return
+        self._read_pid_file()
         os.kill(pid, signal.SIGSTOP)  # so that no further child is born between the listing and the kill
         processes = [pid, *children(pid)]
         for process in processes:
@@ -278,7 +281,7 @@ class Server:
     def _write_settings(self) -> None:
         # A short path of its own: the name of a Unix socket may have about 100 bytes, a checkout's path has no limit.
         self._drop_socket_dir()
-        self._socket_dir = Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
+        self._socket_dir = Path(tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir="/tmp"))
         self._account.own(self._socket_dir)
         settings = self.settings | {"port": str(self._port), "unix_socket_directories": str(self._socket_dir)}
         quoted = {name: "'" + value.replace("'", "''") + "'" for name, value in settings.items()}
@@ -302,6 +305,18 @@ class Server:
         # Lines of postmaster.pid: pid, data directory, start time, port, socket directory, …
         lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
         self._port, self._socket_dir = int(lines[3]), Path(lines[4])
+
+    def _clean_up_after_crash(self) -> None:
+        """Remove what only a crashed server leaves; nothing when it has been stopped or still runs."""
+        pid_file = self.data_dir / "postmaster.pid"
+        if not pid_file.exists() or self.is_running():
+            return
+        lines = pid_file.read_text().splitlines()
+        # A copied data directory holds the pid file of the original, which may well be alive.
+        if len(lines) > 4 and lines[1] == str(self.data_dir) and Path(lines[4]).name.startswith(SOCKET_DIR_PREFIX):
+            shutil.rmtree(lines[4], ignore_errors=True)
+        # Its pid may by now belong to anyone, which would make the next start fail.
+        pid_file.unlink()
 
     def _drop_socket_dir(self) -> None:
         if self._socket_dir is not None:

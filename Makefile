@@ -1,0 +1,68 @@
+# `make demo` and `make test` set up what they need; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Ansible's own programs look for each other on the path.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A C locale without UTF-8 makes Ansible refuse to start.
+export LC_ALL := C.UTF-8
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export ANSIBLE_HOME := $(CURDIR)/.demo/ansible
+
+PYTEST_WORKERS ?= 2
+SOURCES := plugins tests
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
+
+.PHONY: demo
+demo: setup-demo ## Move a real sample database out of public on a throwaway server, and prove it
+	@$(BIN)/python -m tests.support.demo up
+	@$(BIN)/ansible-playbook -i inventory/sandbox playbooks/site.yml
+	@$(BIN)/python -m tests.support.demo summary
+
+.PHONY: test
+test: lint test-unit test-integration ## Everything that CI runs
+
+.PHONY: lint
+lint: setup-dev ## ansible-lint (production), yamllint, ruff, mypy
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	MYPYPATH=.ansible/collections $(BIN)/mypy -p ansible_collections.dbops.multischema.plugins
+	MYPYPATH=.ansible/collections $(BIN)/mypy tests
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --strict
+
+.PHONY: test-unit
+test-unit: setup-dev ## The pure parts, without a server (seconds)
+	$(BIN)/pytest tests/unit
+
+.PHONY: test-integration
+test-integration: setup-dev setup-servers ## The real playbooks on real servers, 15, 16 and 18
+	$(BIN)/pytest tests/integration -n $(PYTEST_WORKERS) --dist loadgroup
+
+.PHONY: clean
+clean: ## Stop the sandbox server and remove everything that demo and tests have made
+	@if [ -x $(BIN)/python ] && $(BIN)/python -c 'import psycopg2' 2>/dev/null; then $(BIN)/python -m tests.support.demo down; fi
+	rm -rf $(VENV) .demo artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: requirements
+requirements: setup-dev ## Pin and hash requirements*.in again
+	$(BIN)/python -m pip install --quiet uv
+	for part in "" -demo -dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command 'make requirements' requirements$$part.in -o requirements$$part.txt; \
+	done
+
+.PHONY: setup-demo setup-dev setup-servers
+setup-demo:
+	@tests/support/setup.sh python requirements-demo.txt
+setup-dev:
+	@tests/support/setup.sh python requirements-dev.txt
+setup-servers:
+	@tests/support/setup.sh servers

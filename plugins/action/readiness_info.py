@@ -1,0 +1,66 @@
+"""Control-node side of readiness_info: what the plan needs to know of the server, and what the server allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
+
+# Findings about rights: a person can settle them before anything else is planned.
+RIGHTS = (
+    "not_owner",
+    "undo_impossible",
+    "target_not_writable",
+    "schemas_not_creatable",
+    "unknown_owner",
+    "unknown_role",
+)
+
+
+class ActionModule(DatabaseAction):
+    """Plans first, so that the checks know which relations will be locked and which rights are needed."""
+
+    OPTIONS: ClassVar[Spec] = {
+        "lock_timeout_ms": {"type": "int", "default": 50},
+        "checklist": {"type": "dict"},
+    }
+
+    def work(self) -> dict[str, Any]:
+        """Check the server and the rights."""
+        configuration = self.configuration()
+        checklist = self.options.get("checklist")
+        if checklist is None:
+            checklist = self._templar.template(self._vars.get(PREFIX + "checklist")) or {}
+        seen = self.observe(configuration)
+        plan = make_plan(seen.before, configuration)
+        members = {member.oid for step in plan.steps for member in step.members if member.kind != "s"}
+        result = self.module(
+            "readiness_info",
+            {
+                **self.configuration_options(),
+                "lock_timeout_ms": self.options["lock_timeout_ms"],
+                "checklist": checklist,
+                "oids": sorted(members),
+                "largest_step": max((len(step.members) for step in plan.steps), default=0),
+            },
+        )
+        checks = [Check(**check) for check in result["checks"]] + list(_rights(plan))
+        return {
+            "changed": False,
+            "checks": [check.to_dict() for check in checks],
+            "passed": passed(checks),
+            "report": report(checks),
+        }
+
+
+def _rights(plan: Plan) -> Iterator[Check]:
+    found = [finding for finding in plan.refusals if finding.id in RIGHTS]
+    for finding in found:
+        yield Check(f"rights, {finding.object}", FAIL, finding.reason, finding.remedy)
+    if not found:
+        kind = "a superuser" if plan.server.superuser else "not a superuser"
+        yield Check("rights", PASS, f"{plan.server.user} ({kind}) may do everything that is planned, and undo it")

@@ -1,0 +1,132 @@
+"""Options that every plugin of this collection shares."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Connection and configuration; see L(house rules,../docs/architecture.md)."""
+
+    DOCUMENTATION = r"""
+options:
+  database_url:
+    description:
+      - One C(postgresql://) URL, used instead of the O(login_host) family and before it.
+      - C(schema), C(connection_limit) and C(pool_timeout), which are Prisma's own, are left out with a note.
+        C(pgbouncer=true) is refused.
+    type: str
+  login_host:
+    description: Host of the PostgreSQL server itself, never of a pooler.
+    type: str
+  login_port:
+    description: Port of the server.
+    type: int
+  login_user:
+    description: Role that migrates. It must own the tables or be a member of their owners.
+    type: str
+  login_password:
+    description: Its password.
+    type: str
+  login_db:
+    description: The database to migrate.
+    type: str
+  login_unix_socket:
+    description: Directory of a Unix domain socket, instead of O(login_host).
+    type: str
+  ssl_mode:
+    description: How to encrypt.
+    type: str
+    choices: [disable, allow, prefer, require, verify-ca, verify-full]
+    default: prefer
+  ca_cert:
+    description: File with the certificates that the server's certificate is checked against.
+    type: path
+requirements:
+  - psycopg2 2.9 or newer on the host that runs the module
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is written in check mode.
+notes:
+  - Every option that a task does not give is taken from the host variable of the same name with the prefix
+    C(multischema_), where that is defined. A playbook states its connection and its placement once, in the inventory.
+"""
+
+    CONFIGURATION = r"""
+options:
+  source_schema:
+    description: The schema that the tables leave.
+    type: str
+    default: public
+  schemas:
+    description: The target schemas.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the schema.
+        type: str
+        required: true
+      owner:
+        description: Role that shall own it where it is created.
+        type: str
+      comment:
+        description: Comment that it gets where it is created.
+        type: str
+  placement:
+    description:
+      - Rules that say where tables go; the first that matches a table wins.
+      - Names and globs are case-sensitive and stand without a schema.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      schema:
+        description: Where the tables go.
+        type: str
+        required: true
+      tables:
+        description: A name or glob, or a list of them.
+        type: raw
+        required: true
+      compatibility_view:
+        description: Whether views keep the old names working; by default what O(compatibility_views) says.
+        type: bool
+  keep:
+    description: Names or globs of tables that stay.
+    type: list
+    elements: str
+    default: []
+  unplaced:
+    description: What becomes of a table that no rule names.
+    type: str
+    choices: [refuse, keep]
+    default: refuse
+  accept:
+    description: Findings that would refuse, and that a person has decided to live with.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      finding:
+        description: Id of the finding.
+        type: str
+        required: true
+      object:
+        description: The object, written as in the finding.
+        type: str
+        required: true
+      reason:
+        description: Why that is right. It is journaled and reported.
+        type: str
+        required: true
+  compatibility_views:
+    description: Whether views keep the old names working.
+    type: bool
+    default: true
+  application_roles:
+    description: Database roles of the application.
+    type: list
+    elements: str
+    default: []
+"""

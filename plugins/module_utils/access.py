@@ -1,0 +1,85 @@
+"""Can the application's roles reach the tables? Asked by real statements, as these roles, on a new connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ServerRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified, statement
+
+BATCH = 50
+
+_READABLE = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY(%(oids)s) AND has_table_privilege(%(role)s, c.oid, 'SELECT') ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one role could do.
+
+    :param tables: how many tables it read, by schema.
+    :param problems: statements that failed, with the server's words.
+    :param skipped: why nothing was tried, or nothing.
+    """
+
+    role: str
+    tables: dict[str, int]
+    problems: tuple[str, ...]
+    skipped: str = ""
+
+
+def _try(database: Database, names: Sequence[tuple[str, str]]) -> list[str]:
+    """Read no row of each table: the server checks the privileges all the same. Halves a batch to find what failed."""
+    query = " UNION ALL ".join(statement("(SELECT 1 FROM {} LIMIT 0)", Name(*name)) for name in names)
+    try:
+        database.rows(query)
+    except ServerRefused as error:
+        if len(names) == 1:
+            return [f"{qualified(*names[0])}: {error.found}"]
+        middle = len(names) // 2
+        return _try(database, names[:middle]) + _try(database, names[middle:])
+    return []
+
+
+def _try_all(database: Database, names: Sequence[tuple[str, str]]) -> list[str]:
+    found = []
+    for start in range(0, len(names), BATCH):
+        found += _try(database, names[start : start + BATCH])
+    return found
+
+
+def reach(database: Database, role: str, schemas: Iterable[str], oids: Sequence[int], old_names: Sequence[tuple[str, str]]) -> Reach:
+    """Act as ``role`` and read every table that it may read, by the new name and, where there is a view, by the old one.
+
+    :param schemas: target schemas, each of which the role must be able to use.
+    :param oids: tables that have moved.
+    :param old_names: (schema, name) of the compatibility views.
+    """
+    found = database.rows("SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_catalog.pg_roles WHERE rolname = %s", (role,))
+    if not found:
+        return Reach(role, {}, (f"role {role} does not exist",))
+    if not found[0][0]:
+        return Reach(role, {}, (), "the connected role is not a member of it and cannot act as it")
+    names = [(row[0], row[1]) for row in database.rows(_READABLE, {"oids": list(oids), "role": role})]
+    readable = {name for _, name in names}
+    counts = dict.fromkeys(schemas, 0)
+    for schema, _ in names:
+        counts[schema] = counts.get(schema, 0) + 1
+    problems = [
+        f"no USAGE on schema {schema}"
+        for schema in counts
+        if not database.value("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))
+    ]
+    try:
+        database.execute(statement("SET ROLE {}", Name(role)))
+        problems += _try_all(database, names)
+        problems += _try_all(database, [name for name in old_names if name[1] in readable])
+    except ServerRefused as error:
+        return Reach(role, counts, (), f"cannot act as it: {error.found}")
+    finally:
+        database.execute("RESET ROLE")
+    return Reach(role, counts, tuple(problems))

@@ -1,0 +1,71 @@
+"""Several connections that move tables side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Union
+
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator
+
+Message = Union[Outcome, BaseException, None]  # None: a worker has ended
+
+
+class Crew:
+    """Workers that take steps from one queue; the first error ends all of them after the step they are at.
+
+    :param connect: opens a direct connection; each worker has one of its own.
+    :param should_stop: asked between steps, as by `relocation.Relocator`.
+    """
+
+    def __init__(self, connect: Callable[[], Database], run: str, pace: Pace, should_stop: Callable[[], bool]) -> None:
+        self._connect = connect
+        self._run = run
+        self._pace = pace
+        self._should_stop = should_stop
+        self._failed = threading.Event()
+        self._todo: queue.SimpleQueue[Step] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    def apply(self, steps: Sequence[Step], workers: int) -> Iterator[Outcome]:
+        """Do the steps in any order, yielding after each commit.
+
+        :raises StepFailed: the first failure, once every worker has ended.
+        """
+        for step in steps:
+            self._todo.put(step)
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        running, first_error = len(threads), None
+        while running:
+            message = self._messages.get()
+            if message is None:
+                running -= 1
+            elif isinstance(message, BaseException):
+                first_error = first_error or message
+            else:
+                yield message
+        if first_error is not None:
+            raise first_error
+
+    def _work(self) -> None:
+        try:
+            with self._connect() as database:
+                relocator = Relocator(database, self._run, self._pace, lambda: self._failed.is_set() or self._should_stop())
+                for outcome in relocator.apply(self._take()):
+                    self._messages.put(outcome)
+        except BaseException as error:  # handed to the main thread, which raises it
+            self._failed.set()
+            self._messages.put(error)
+        finally:
+            self._messages.put(None)
+
+    def _take(self) -> Iterator[Step]:
+        with contextlib.suppress(queue.Empty):
+            while not self._failed.is_set():
+                yield self._todo.get_nowait()

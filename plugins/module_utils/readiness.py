@@ -1,0 +1,244 @@
+"""Preflight: can the migration run on this server, now, and be undone?
+
+Each check is one function that takes the connection and yields `Check`; to add one, list it in `CHECKS`. What depends on
+the plan (privileges to do and to undo, collisions) is found by the plan itself (`findings.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.blockers import find_blockers
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+
+LONG_S = 60.0
+LOCK_TABLE_SHARE = 0.25  # beyond a quarter of the lock table, sessions that have nothing to do with it begin to fail
+TESTED_MAJORS = range(13, 19)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What preflight is asked about.
+
+    :param oids: relations that will be locked.
+    :param largest_step: most locks that one step takes.
+    """
+
+    database: Database
+    lock_timeout_ms: int
+    oids: Sequence[int]
+    largest_step: int
+
+
+def _setting(question: Question, name: str) -> str:
+    return str(question.database.value("SELECT setting FROM pg_catalog.pg_settings WHERE name = %s", (name,)))
+
+
+def server_version(question: Question) -> Iterator[Check]:
+    """Which PostgreSQL, and whether it is one that the tests run on."""
+    number, text = question.database.rows("SELECT current_setting('server_version_num')::int, current_setting('server_version')")[0]
+    known = number // 10000 in TESTED_MAJORS
+    yield Check(
+        "server version",
+        PASS if known else WARN,
+        f"PostgreSQL {text}",
+        "" if known else "Newer than what this version was tested with; rehearse on a copy first.",
+    )
+
+
+def accepts_ddl(question: Question) -> Iterator[Check]:
+    """Settings that stop every schema change."""
+    standby = question.database.value("SELECT pg_is_in_recovery()")
+    read_only = _setting(question, "default_transaction_read_only") == "on"
+    if standby:
+        yield Check("writable", FAIL, "this server is a standby", "Point the inventory at the primary.")
+    elif read_only:
+        yield Check(
+            "writable",
+            FAIL,
+            "default_transaction_read_only is on for this role or database",
+            "ALTER ROLE … RESET default_transaction_read_only for the migrating role.",
+        )
+    else:
+        yield Check("writable", PASS, "a primary that accepts schema changes")
+
+
+def lock_timeout(question: Question) -> Iterator[Check]:
+    """It must stay below deadlock_timeout, or the application's transaction may be the one that is killed."""
+    deadlock = int(_setting(question, "deadlock_timeout"))
+    fine = 0 < question.lock_timeout_ms < deadlock
+    yield Check(
+        "lock timeout",
+        PASS if fine else FAIL,
+        f"{question.lock_timeout_ms} ms, deadlock_timeout is {deadlock} ms",
+        "" if fine else f"Set multischema_lock_timeout_ms between 1 and {deadlock - 1}; 50 is a good value.",
+    )
+
+
+def lock_table(question: Question) -> Iterator[Check]:
+    """The largest step against the shared lock table."""
+    slots = int(_setting(question, "max_locks_per_transaction")) * (
+        int(_setting(question, "max_connections")) + int(_setting(question, "max_prepared_transactions"))
+    )
+    share = question.largest_step / slots
+    fine = share < LOCK_TABLE_SHARE
+    yield Check(
+        "lock table",
+        PASS if fine else FAIL,
+        f"the largest step takes {question.largest_step} locks of {slots} ({share:.1%})",
+        "" if fine else "Raise max_locks_per_transaction (needs a restart), or reduce the number of partitions first.",
+    )
+
+
+def visibility(question: Question) -> Iterator[Check]:
+    """Without it, who stands in the way can be named only by process id."""
+    sees = question.database.value("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')")
+    yield Check(
+        "sees other sessions",
+        PASS if sees else WARN,
+        "yes" if sees else "no: what other sessions run cannot be shown",
+        "" if sees else "GRANT pg_monitor TO the migrating role.",
+    )
+
+
+def prepared_transactions(question: Question) -> Iterator[Check]:
+    """They hold locks with no session that could end."""
+    rows = question.database.rows(
+        "SELECT gid, owner::text, extract(epoch FROM now() - prepared)::int FROM pg_catalog.pg_prepared_xacts "
+        "WHERE database = current_database() ORDER BY prepared"
+    )
+    for gid, owner, age in rows:
+        yield Check(
+            "prepared transaction",
+            FAIL,
+            f"{gid!r} of {owner}, prepared {age} s ago, holds its locks until someone finishes it",
+            f"COMMIT PREPARED or ROLLBACK PREPARED '{gid}', whichever its owner says.",
+        )
+    if not rows:
+        yield Check("prepared transactions", PASS, "none")
+
+
+def dumps(question: Question) -> Iterator[Check]:
+    """A dump holds a lock on every table until it ends."""
+    rows = question.database.rows(
+        "SELECT pid, usename::text, application_name, extract(epoch FROM now() - backend_start)::int "
+        "FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND application_name IN ('pg_dump', 'pg_dumpall') "
+        "AND pid <> pg_backend_pid() ORDER BY pid"
+    )
+    for pid, user, application, age in rows:
+        yield Check(
+            "running dump",
+            FAIL,
+            f"{application} of {user}, pid {pid}, for {age} s; it holds a lock on every table until it ends",
+            "Wait for it, and let no backup begin during the migration.",
+        )
+    if not rows:
+        yield Check("running dumps", PASS, "none")
+
+
+def blockers(question: Question) -> Iterator[Check]:
+    """Who holds locks on the tables right now, for longer than a moment."""
+    found = [b for b in find_blockers(question.database, question.oids) if (b.age_s or 0) > LONG_S or b.wraparound]
+    for blocker in found:
+        if blocker.gid is None:
+            yield Check(
+                "blocker",
+                FAIL if blocker.wraparound else WARN,
+                str(blocker),
+                "Wait until it ends."
+                if blocker.wraparound
+                else "The migration waits for it in short attempts; end it, or pick another time.",
+            )
+    if not found:
+        yield Check("blockers", PASS, f"no transaction older than {LONG_S:.0f} s holds a lock on the tables")
+
+
+def standbys(question: Question) -> Iterator[Check]:
+    """An ACCESS EXCLUSIVE lock is replayed on every standby and waits there for its readers."""
+    rows = question.database.rows("SELECT application_name, state FROM pg_catalog.pg_stat_replication ORDER BY 1")
+    if rows:
+        names = ", ".join(f"{name or '?'} ({state or 'state unknown'})" for name, state in rows)
+        yield Check(
+            "standbys",
+            WARN,
+            f"{names}: each move is replayed there under the same lock, and long queries on a standby can hold up its replay",
+            "Move in a quiet hour for the standbys too.",
+        )
+
+
+def connections(question: Question) -> Iterator[Check]:
+    """The migration needs a connection of its own at any moment."""
+    used, limit = question.database.rows(
+        "SELECT (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')::int, "
+        "current_setting('max_connections')::int"
+    )[0]
+    fine = used <= limit * 0.9
+    yield Check(
+        "connections",
+        PASS if fine else WARN,
+        f"{used} of {limit} in use",
+        "" if fine else "Few are free; the migration could be refused one in the middle.",
+    )
+
+
+CHECKS: tuple[Callable[[Question], Iterator[Check]], ...] = (
+    server_version,
+    accepts_ddl,
+    lock_timeout,
+    lock_table,
+    visibility,
+    prepared_transactions,
+    dumps,
+    blockers,
+    standbys,
+    connections,
+)
+
+
+def examine(question: Question) -> list[Check]:
+    """Run every check, read only."""
+    return [check for function in CHECKS for check in function(question)]
+
+
+def examine_checklist(checklist: Mapping[str, Any]) -> list[Check]:
+    """The plan's own checklist: each item is done, missing, or waived with a reason.
+
+    :param checklist: item → ``{required: bool, waived: "reason", done: "evidence"}``.
+    :raises ConfigurationError: when an item cannot be read.
+    """
+    found = []
+    for item, value in checklist.items():
+        if not isinstance(value, Mapping) or set(value) - {"required", "waived", "done"}:
+            raise ConfigurationError(
+                f"multischema_checklist.{item} is {value!r}.",
+                "",
+                "Write {required: true, done: 'evidence'} or {required: true, waived: 'reason'}.",
+            )
+        done, waived = value.get("done"), value.get("waived")
+        for key, text in (("done", done), ("waived", waived)):
+            if text is not None and (not isinstance(text, str) or (key == "waived" and 0 < len(text.strip()) < 5)):
+                raise ConfigurationError(
+                    f"multischema_checklist.{item}.{key} is {text!r}.",
+                    "It goes into the report, where a person has to understand it.",
+                    "Write a sentence: what was done and where that can be seen, or why it may be waived.",
+                )
+        if done:
+            found.append(Check(f"checklist, {item}", PASS, f"done: {done}"))
+        elif waived:
+            found.append(Check(f"checklist, {item}", WARN, f"waived: {waived}"))
+        else:
+            required = bool(value.get("required", True))
+            found.append(
+                Check(
+                    f"checklist, {item}",
+                    FAIL if required else WARN,
+                    f"missing, {'required' if required else 'not required'} in this environment",
+                    f"Do it and say so: multischema_checklist.{item}.done: 'what, when, where it can be seen'; or waive it with a "
+                    f"reason in multischema_checklist.{item}.waived.",
+                )
+            )
+    return found

@@ -1,0 +1,183 @@
+"""Prove: is everything where the plan put it, unharmed, and within reach? Pure; the evidence is read by the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.access import Reach
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, Catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check
+from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import differences
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a server shows now.
+
+    :param catalog: as it is.
+    :param plan: what is wanted, made from the catalog with journaled steps taken back.
+    :param done: journal entries in effect.
+    :param identities: of everything that was moved, by OID.
+    :param views: compatibility views with something wrong: (name, what).
+    :param reach: what the application's roles could do.
+    """
+
+    catalog: Catalog
+    plan: Plan
+    done: Sequence[Entry]
+    identities: Mapping[int, Mapping[str, Any]]
+    views: Sequence[tuple[str, str]] = ()
+    reach: Sequence[Reach] = ()
+
+    @property
+    def moves(self) -> list[Entry]:
+        """Journal entries of phase 2."""
+        return [entry for entry in self.done if entry.step.kind == MoveTables.kind]
+
+
+def _some(problems: Sequence[str]) -> str:
+    more = len(problems) - SHOWN
+    return "; ".join(problems[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _verdict(name: str, problems: Sequence[str], fine: str, remedy: str) -> Check:
+    if problems:
+        return Check(name, FAIL, _some(problems), remedy)
+    return Check(name, PASS, fine)
+
+
+def _schemas_exist(evidence: Evidence) -> Check:
+    wanted = [schema["name"] for schema in evidence.plan.configuration["schemas"]]
+    missing = [name for name in wanted if evidence.catalog.schema(name) is None]
+    return _verdict("schemas exist", [f"{name} is missing" for name in missing], ", ".join(wanted), "Run phase 1.")
+
+
+def _steps_done(evidence: Evidence, phase: int) -> Check:
+    left = [step for step in pending(evidence.plan, [entry.step for entry in evidence.done]) if step.phase == phase]
+    total = len(evidence.plan.of_phase(phase))
+    playbook = "phase1_schema_creation.yml" if phase == PHASE_SCHEMAS else "phase2_table_migration.yml"
+    return _verdict(
+        f"phase {phase} complete",
+        [f"{len(left)} of {total} steps are not done: {_some([step.id for step in left])}"] if left else [],
+        f"{total} of {total} steps done" if total else "nothing was left to do: all of it was there before",
+        f"Run playbooks/{playbook}.",
+    )
+
+
+def _tables_per_schema(evidence: Evidence) -> Check:
+    actual: dict[str, int] = {}
+    for table in evidence.catalog.tables:
+        actual[table.schema] = actual.get(table.schema, 0) + 1
+    source = evidence.plan.source_schema
+    counts = [f"{name}: {actual.get(name, 0)}" for name in (*evidence.plan.summary()["by_schema"], source)]
+    wanted = {p.oid: p.schema for p in evidence.plan.placements}
+    wrong = [
+        f"{qualified(table.schema, table.name)} belongs in {wanted[table.oid]}"
+        for table in evidence.catalog.tables
+        if table.oid in wanted and table.schema != wanted[table.oid]
+    ]
+    return _verdict("tables per schema", wrong, ", ".join(counts), "Run phase 2, or correct multischema_placement.")
+
+
+def _objects_in_place(evidence: Evidence) -> Check:
+    problems, count = [], 0
+    for entry in evidence.moves:
+        target = str(entry.step.detail["to"])
+        for member in entry.step.members:
+            count += 1
+            found = evidence.identities.get(member.oid)
+            if found is None:
+                problems.append(f"{qualified(target, member.name)} (OID {member.oid}) is gone")
+            elif (found["schema"], found["name"]) != (target, member.name):
+                problems.append(f"{member.name} is now {qualified(found['schema'], found['name'])}, moved to {target}")
+    return _verdict(
+        "objects in place",
+        problems,
+        f"{count} tables, indexes, sequences and statistics objects stand where the plan put them",
+        "Someone has dropped, renamed or moved them since; the journal knows them by OID (multischema_journal.step).",
+    )
+
+
+def _identity(evidence: Evidence) -> Check:
+    accepted = {a["object"] for a in evidence.plan.configuration["accept"] if a["finding"] == "rewritten"}
+    problems, count = [], 0
+    for entry in evidence.moves:
+        for member in entry.step.members:
+            was, now = entry.identity.get(str(member.oid)), evidence.identities.get(member.oid)
+            name = qualified(str(entry.step.detail["to"]), member.name)
+            if was is None or now is None or member.kind not in TABLE_KINDS or name in accepted:
+                continue
+            count += 1
+            changed = [text for text in differences(was, now) if text.startswith(("relfilenode", "toast"))]
+            if changed:
+                problems.append(f"{name} ({', '.join(changed)})")
+    return _verdict(
+        "table identity",
+        problems,
+        f"{count} tables have the OID and the file (relfilenode) that they had before: no row was touched by the move",
+        "These were rewritten after the move, by TRUNCATE, VACUUM FULL, CLUSTER or ALTER TABLE (the move itself was proved in its own "
+        "transaction). Compare their content; accept the finding rewritten for each that is right.",
+    )
+
+
+def _views(evidence: Evidence) -> Check:
+    count = sum(1 for entry in evidence.moves for member in entry.step.members if member.view)
+    source = evidence.plan.source_schema
+    return _verdict(
+        "compatibility views",
+        [f"{qualified(source, name)} {what}" for name, what in evidence.views],
+        f"{count} old names go on working, with the privileges and the columns of their tables",
+        "Compare the view with its table; rollback.yml and phase 2 make it anew.",
+    )
+
+
+def _reach(evidence: Evidence) -> Iterator[Check]:
+    for found in evidence.reach:
+        name = f"role {found.role}"
+        if found.skipped:
+            yield Check(name, WARN, found.skipped, f"GRANT {found.role} TO {evidence.catalog.server.user}, to have it checked.")
+            continue
+        counts = ", ".join(f"{count} in {schema}" for schema, count in found.tables.items())
+        yield _verdict(
+            name,
+            found.problems,
+            f"uses every schema and reads its tables there ({counts}), by old and new names",
+            "Grant what is missing; compare with the role's rights before (multischema_journal.step holds the plan's grants).",
+        )
+
+
+def verify_schemas(evidence: Evidence) -> list[Check]:
+    """The checks of phase 1."""
+    return [_schemas_exist(evidence), _steps_done(evidence, PHASE_SCHEMAS)]
+
+
+def verify_tables(evidence: Evidence) -> list[Check]:
+    """The checks of phase 2."""
+    return [
+        _schemas_exist(evidence),
+        _steps_done(evidence, PHASE_TABLES),
+        _tables_per_schema(evidence),
+        _objects_in_place(evidence),
+        _identity(evidence),
+        _views(evidence),
+        *_reach(evidence),
+    ]
+
+
+def verify_content(found: Iterable[str], tables: int, rows: int) -> Check:
+    """The verdict on a comparison of content digests (`fingerprint.compare`)."""
+    return _verdict(
+        "content",
+        list(found),
+        f"{tables} tables with {rows:,} rows and every sequence are as in the baseline",
+        "Writes of a live application show here too; compare while nothing writes.",
+    )

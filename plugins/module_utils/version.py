@@ -1,0 +1,3 @@
+"""The version of the collection; a test compares it with galaxy.yml."""
+
+VERSION = "0.1.0"

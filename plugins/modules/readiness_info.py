@@ -1,0 +1,108 @@
+#!/usr/bin/python
+# Copyright: The dbops.multischema contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Preflight checks of a server."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: readiness_info
+short_description: Check whether a migration can run on a server now, and be undone
+version_added: 0.1.0
+description:
+  - Looks at the server's version and settings, at privileges to do and to undo, at sessions, dumps and prepared transactions
+    that stand in the way, at the lock table, and at the checklist that people keep.
+  - Changes nothing, and does not fail because of what it finds.
+author:
+  - The dbops.multischema contributors
+extends_documentation_fragment:
+  - dbops.multischema.database
+  - dbops.multischema.database.configuration
+options:
+  lock_timeout_ms:
+    description: The longest wait for a lock that the migration will use, in milliseconds.
+    type: int
+    default: 50
+  checklist:
+    description: Items that people see to, each a dictionary with C(required), C(done) (evidence) and C(waived) (reason).
+    type: dict
+    default: {}
+  oids:
+    description: Relations that will be locked; the action plugin takes them from the plan.
+    type: list
+    elements: int
+    default: []
+  largest_step:
+    description: Most locks that one step takes; the action plugin takes it from the plan.
+    type: int
+    default: 0
+"""
+
+EXAMPLES = r"""
+- name: Check the server
+  dbops.multischema.readiness_info:
+    lock_timeout_ms: 50
+    checklist:
+      backup: {required: true, done: "pgbackrest, label 20260105-030000F, restored on db-test"}
+  register: readiness
+
+- name: Show what was found
+  ansible.builtin.debug:
+    msg: "{{ readiness.report }}"
+"""
+
+RETURN = r"""
+checks:
+  description: Every check with its name, status (pass, warn or fail), detail and remedy.
+  type: list
+  elements: dict
+  returned: success
+passed:
+  description: Whether no check failed.
+  type: bool
+  returned: success
+report:
+  description: The same in lines for a person.
+  type: list
+  elements: str
+  returned: success
+"""
+
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, examine, examine_checklist
+
+SPEC: dict[str, Any] = {
+    **CONFIGURATION,
+    "lock_timeout_ms": {"type": "int", "default": 50},
+    "checklist": {"type": "dict", "default": {}},
+    "oids": {"type": "list", "elements": "int", "default": []},
+    "largest_step": {"type": "int", "default": 0},
+}
+
+
+def work(door: Door) -> dict[str, Any]:
+    """Run the checks."""
+    params = door.params
+    checklist = examine_checklist(params["checklist"])
+    with door.connect("preflight") as database:
+        checks = examine(Question(database, params["lock_timeout_ms"], params["oids"], params["largest_step"]))
+    checks += checklist
+    return {
+        "changed": False,
+        "checks": [check.to_dict() for check in checks],
+        "passed": passed(checks),
+        "report": report(checks),
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    run(SPEC, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+#!/usr/bin/python
+# Copyright: The dbops.multischema contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Apply a plan, or roll it back."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: relocation
+short_description: Apply a migration plan, or roll it back
+version_added: 0.1.0
+description:
+  - Works off the steps of a plan, each in one short transaction together with its journal row.
+  - Never waits for a lock longer than O(lock_timeout_ms); tries again with a growing pause, and says who stands in front.
+  - A second call changes nothing. A call after one that was killed goes on where that one stopped.
+  - Runs as an action plugin on the control node, which shows progress while it runs.
+author:
+  - The dbops.multischema contributors
+extends_documentation_fragment:
+  - dbops.multischema.database
+  - dbops.multischema.database.configuration
+attributes:
+  diff_mode:
+    support: full
+    description: Shows the SQL of the steps, in check mode those that a real run would do.
+options:
+  state:
+    description:
+      - V(applied) does the steps of O(phase) that are not done.
+      - V(rolled_back) undoes everything that the journal records, in reverse order, exports the journal and removes it.
+    type: str
+    choices: [applied, rolled_back]
+    default: applied
+  phase:
+    description: V(schemas) is phase 1, planned afresh; V(tables) is phase 2, which applies the saved plan and no other.
+    type: str
+    choices: [schemas, tables]
+    default: tables
+  plan:
+    description:
+      - Path of the saved plan on the control node.
+      - By default C(plan.json) in the directory of the environment and host below O(artifacts_dir).
+    type: path
+  artifacts_dir:
+    description: Root of what is kept on the control node, relative to the directory the user stands in.
+    type: path
+    default: artifacts
+  environment:
+    description: Name of the environment, a directory below O(artifacts_dir).
+    type: str
+    default: default
+  lock_timeout_ms:
+    description: Longest wait for one lock, in milliseconds. It must be below the server's C(deadlock_timeout).
+    type: int
+    default: 50
+  deadline_s:
+    description: How long one step may keep trying, in seconds.
+    type: float
+    default: 300
+  workers:
+    description: How many connections move tables side by side.
+    type: int
+    default: 1
+  pending_schemas:
+    description: In check mode only, that phase 1 of the same run would have done what is missing.
+    type: bool
+    default: false
+  slice:
+    description: Set by the action plugin; what one call of the module has to do.
+    type: dict
+seealso:
+  - module: dbops.multischema.relocation_plan
+"""
+
+EXAMPLES = r"""
+- name: Move the tables as planned
+  dbops.multischema.relocation:
+    state: applied
+    phase: tables
+
+- name: Go back to where it began
+  dbops.multischema.relocation:
+    state: rolled_back
+"""
+
+RETURN = r"""
+queries:
+  description: The SQL that was run, or in check mode would be, step by step.
+  type: list
+  elements: str
+  returned: success
+done:
+  description: How many steps this call has done or undone.
+  type: int
+  returned: success
+total:
+  description: How many steps the phase has in all.
+  type: int
+  returned: success
+report:
+  description: What happened, in lines for a person.
+  type: list
+  elements: str
+  returned: success
+"""
+
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
+
+SPEC: dict[str, Any] = {
+    **CONFIGURATION,
+    "state": {"type": "str", "choices": ["applied", "rolled_back"], "default": "applied"},
+    "phase": {"type": "str", "choices": ["schemas", "tables"], "default": "tables"},
+    "plan": {"type": "path"},
+    "artifacts_dir": {"type": "path", "default": "artifacts"},
+    "environment": {"type": "str", "default": "default"},
+    "lock_timeout_ms": {"type": "int", "default": 50},
+    "deadline_s": {"type": "float", "default": 300},
+    "workers": {"type": "int", "default": 1},
+    "pending_schemas": {"type": "bool", "default": False},
+    "slice": {"type": "dict"},
+}
+
+
+def work(door: Door) -> dict[str, Any]:
+    """Do one slice."""
+    params = door.params
+    if not params["slice"]:
+        raise ConfigurationError(
+            "The module relocation was run without its action plugin.",
+            "The plugin reads the plan and cuts the work into slices.",
+            "Call it in a play as dbops.multischema.relocation; not with async, and not through ansible.legacy.",
+        )
+    stop = StopSign(float(params["slice"]["seconds"]))
+    stop.watch()
+    settings = door.settings()
+    return run_slice(
+        lambda: Database(settings, "relocation"),
+        Slice(**params["slice"]),
+        Pace(params["lock_timeout_ms"], params["deadline_s"]),
+        params["workers"],
+        stop,
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    run(SPEC, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Cut work into slices, call the module for each, and show progress in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
+from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
+
+SLICE_S = 4.0  # a call costs about half a second, so it has to be worth it; and a person likes to see something move
+FIRST_STEPS = 50
+MOST_STEPS = 2000
+LEASE_POLL_S = 1.0
+
+
+@dataclass
+class Slices:
+    """One run, cut into calls of the module.
+
+    :param call: runs the module with a ``slice`` and returns its result.
+    :param common: the parts of a slice that stay the same (run, door, plan_digest, operator, version, accepted).
+    :param items: what is to be done, in order, each in plain form.
+    """
+
+    call: Callable[[Mapping[str, Any]], dict[str, Any]]
+    common: Mapping[str, Any]
+    items: Sequence[Any]
+    progress: Progress
+    say: Callable[[str], None]
+    interrupted: bool = False
+    journal: Any = None
+    _spent: float = field(default=0.0)
+
+    def run(self) -> None:
+        """Work until everything is done or someone stops it.
+
+        :raises JournalError: when another run holds the lease.
+        """
+        left, size, begin = list(self.items), FIRST_STEPS, True
+        while left or begin:
+            chunk, later = left[:size], left[size:]
+            started = time.monotonic()
+            result = self._call(chunk, begin, not later)
+            begin = False
+            outcomes, took = result["outcomes"], time.monotonic() - started
+            # Several workers finish in any order, so what is left is found by name.
+            finished = {outcome["step_id"] for outcome in outcomes}
+            left = [item for item in chunk if _step_id(item) not in finished] + later
+            self._spent = 0.0 if outcomes else self._spent + took
+            self.progress.add(outcomes)
+            self.journal = result.get("journal") or self.journal
+            if left or len(self.items) > FIRST_STEPS or result.get("waiting"):
+                self.progress.show(result.get("waiting"))
+            if result.get("interrupted"):
+                self.interrupted = True
+                return
+            if outcomes and not result.get("waiting"):
+                size = min(MOST_STEPS, max(FIRST_STEPS, int(len(outcomes) / max(took - 0.5, 0.1) * SLICE_S)))
+
+    def _call(self, chunk: Sequence[Any], begin: bool, end: bool) -> dict[str, Any]:
+        work = {
+            **self.common,
+            "steps": pack(list(chunk)),
+            "seconds": SLICE_S,
+            "begin": begin,
+            "end": end,
+            "spent_s": self._spent,
+        }
+        last_age: float | None = None
+        while True:
+            result = self.call(work)
+            lease = result.get("lease")
+            if not lease:
+                return result
+            # A live run renews its lease; one that was killed does not, and its lease runs out.
+            if last_age is not None and lease["age_s"] < last_age:
+                raise JournalError(
+                    f"Another run is working on this database: {lease['holder']} (run {lease['run']}).",
+                    "Two runs at once could undo each other's work.",
+                    "Wait until it ends, or stop it (Ctrl-C); then run again.",
+                )
+            if last_age is None:
+                self.say(
+                    f"The lease of {lease['holder']} (run {lease['run']}) stands; it was renewed {lease['age_s']:.0f} s ago. If that "
+                    f"run was killed, the lease ends in {lease['left_s']:.0f} s. Waiting for that."
+                )
+            last_age = lease["age_s"]
+            time.sleep(LEASE_POLL_S)
+
+
+def _step_id(item: Mapping[str, Any]) -> str:
+    """The step's id, of a step to do or of an entry to undo."""
+    return str(item["step"]["id"] if "step" in item else item["id"])

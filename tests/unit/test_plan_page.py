@@ -1,0 +1,480 @@
+"""The plan page: what it says, in which order, and that no name can do anything in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, ForeignKey, Table
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
+from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_drawing, plan_facts, plan_page, plan_shapes
+from tests.support.plan_documents import HOSTILE, SERVER, Draft, campus, hostile, large, refused
+
+VOID = {"meta", "input", "br", "hr"}
+OPTIONAL_END = {"td", "th", "tr", "thead", "tbody"}
+TAGS = set(
+    "html head meta title style body a header h1 h2 h3 h4 p dl dt dd nav main section div span code pre details summary "
+    "table caption thead tbody tr th td figure figcaption svg desc path rect text g label input output button footer script"
+    "".split()
+)
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, text, and the text of each element by id."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.html = html
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.stack: list[tuple[str, str | None]] = []
+        self.by_id: dict[str, list[str]] = {}
+        self.by_tag: dict[str, list[str]] = {}
+        self.unbalanced: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        self.by_tag.setdefault(tag, []).append("")
+        if tag in VOID:
+            return
+        name = attributes.get("id")
+        self.stack.append((tag, name))
+        if name is not None:
+            self.by_id.setdefault(name, [])
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.stack and self.stack[-1][0] != tag and self.stack[-1][0] in OPTIONAL_END:
+            self.stack.pop()
+        if not self.stack or self.stack[-1][0] != tag:
+            self.unbalanced.append(tag)
+            return
+        self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1][0] in ("style", "script"):
+            self.by_tag[self.stack[-1][0]][-1] += data
+            return
+        self.words.append(data)
+        if self.stack:
+            self.by_tag[self.stack[-1][0]][-1] += data
+        for _, name in self.stack:
+            if name is not None:
+                self.by_id[name].append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def part(self, name: str) -> str:
+        return " ".join("".join(self.by_id[name]).split())
+
+    def rows(self, table: str) -> int:
+        body = self.html.split(f'<table id="{table}">', 1)[1].split("<tbody>", 1)[1].split("</tbody>", 1)[0]
+        return body.count("<tr")
+
+
+def page(draft: Draft) -> Page:
+    return Page(plan_page.render(json.loads(json.dumps(draft.document()))))
+
+
+def position(text: str, *parts: str) -> list[int]:
+    found = [text.find(part) for part in parts]
+    assert -1 not in found, dict(zip(parts, found))
+    return found
+
+
+class TestVerdict:
+    def test_a_ready_plan_says_so_first(self) -> None:
+        found = page(campus())
+        body = found.text[found.text.index("Skip to the plan") :]
+        assert body.startswith("Skip to the plan READY plan for campus, staging 46 tables (")
+        assert found.by_tag["title"][0] == "READY: plan for campus on db1.example"
+
+    def test_a_refused_plan_names_the_number_of_findings(self) -> None:
+        found = page(refused())
+        assert "REFUSED because of 4 findings plan for campus" in found.text
+        assert "46 tables" in found.text
+        assert "would move from public" in found.text
+        assert "--check" not in found.part("on")
+        assert "playbooks/plan.yml" in found.part("on")
+
+    def test_one_finding_is_singular(self) -> None:
+        draft = Draft(findings=[Finding("collision", "refuse", "x", "y")])
+        assert "REFUSED because of 1 finding plan" in page(draft).text
+
+    def test_an_accepted_finding_does_not_refuse(self) -> None:
+        draft = campus()
+        draft.findings = [Finding("collision", "refuse", "x", "y", "", True, "I know.")]
+        found = page(draft)
+        assert "READY plan" in found.text
+        assert "1 accepted by a person" in found.text
+        assert "Accepted because: I know." in found.part("accepted")
+        assert "refusals" not in found.by_id
+
+    def test_an_empty_plan_has_nothing_to_do_but_can_still_say_how_to_go_back(self) -> None:
+        draft = Draft()
+        draft.stay("a")
+        found = page(draft)
+        assert "NOTHING TO DO plan" in found.text
+        assert "No table leaves public; 1 table stays in public." in found.text
+        assert "rollback.yml" in found.part("back")
+        assert "verify.yml" in found.part("on")
+        assert "phase1" not in found.text
+        assert not {"drawing", "placements", "steps"} & set(found.by_id)
+
+
+class TestOrder:
+    def test_what_matters_most_comes_first(self) -> None:
+        text = page(refused()).html
+        found = position(
+            text,
+            "<h1>",
+            'id="refusals"',
+            'id="accepted"',
+            'id="warnings"',
+            'id="drawing"',
+            'id="crossings"',
+            'id="placements"',
+            'id="stays"',
+            'id="steps"',
+            'id="back"',
+            'id="on"',
+            'id="automatic"',
+            "<footer>",
+        )
+        assert found == sorted(found)
+
+    def test_locks_and_their_timeout_are_at_the_top(self) -> None:
+        html = plan_page.render(campus().document(), lock_timeout_ms=75)
+        head = " ".join(html.split("<main")[0].split())
+        assert "ACCESS EXCLUSIVE on 46 relations" in head
+        assert 'step <a href="#s46">46</a> takes the most, 7' in head
+        assert "at most 75 ms" in head
+        assert "6 in phase 1 (schemas and privileges) and 40 in phase 2 (tables)" in head
+
+    def test_tables_without_a_view_are_announced(self) -> None:
+        draft = campus()
+        draft.move("bare", "tenant_kct", view=False)
+        assert "46 tables leave a view under the old name until finalize.yml; 1 table does not" in page(draft).text
+
+
+class TestFindings:
+    def test_every_refusal_says_what_why_and_what_to_write(self) -> None:
+        draft = refused()
+        part = page(draft).part("refusals")
+        for finding in draft.plan().refusals:
+            for text in (finding.object, finding.reason, finding.remedy):
+                assert text in part
+
+    def test_what_can_be_accepted_comes_with_the_yaml_to_write(self) -> None:
+        found = page(hostile())
+        snippet = next(text for text in found.by_tag["pre"] if text.startswith("multischema_accept"))
+        entries = yaml.safe_load(snippet)["multischema_accept"]
+        assert [(e["finding"], e["object"]) for e in entries] == [("collision", name) for name in HOSTILE]
+
+    def test_what_cannot_be_accepted_says_so_and_comes_first(self) -> None:
+        part = page(refused()).part("refusals")
+        found = position(part, "collision cannot be accepted", "unplaced_table 2 refusals, cannot be accepted")
+        assert found[1] < part.index("text_routine")
+        assert "text_routine cannot" not in part
+
+    def test_many_findings_of_one_kind_are_folded_but_all_there(self) -> None:
+        draft = Draft()
+        draft.findings = [
+            Finding("unplaced_table", "refuse", f"public.t{n:03d}", "Nobody decided.") for n in range(300)
+        ]
+        found = page(draft)
+        assert "288 more refusals" in found.text
+        assert all(f"public.t{n:03d}" in found.part("refusals") for n in range(300))
+
+    def test_what_the_plan_does_by_itself_is_collapsed(self) -> None:
+        part = page(campus()).html.split('id="automatic"')[1]
+        assert re.search(r"<details><summary>2 matters; nothing is asked of you</summary>", part)
+
+
+class TestTables:
+    def test_every_table_is_listed_with_its_step(self) -> None:
+        draft = campus()
+        found = page(draft)
+        plan = draft.plan()
+        moved = [p for p in plan.placements if p.schema != "public"]
+        assert found.rows("moves") == len(moved) == 46
+        assert found.rows("staying") == 3
+        assert {p.name for p in moved} <= set(re.findall(r"<tr><td><code>([^<]*)", found.html))
+        targets = {tag[1]["href"] for tag in found.tags if tag[0] == "a"}
+        assert {"#" + name for name in found.by_id} >= targets - {"#main"}
+
+    def test_a_table_that_stays_says_why(self) -> None:
+        assert "tmp_import_2023tablemultischema_keep names tmp_*unknown120 MB" in page(campus()).part(
+            "staying"
+        ).replace(" table", "table").replace("table ", "table")
+
+    def test_rows_of_a_partitioned_table_are_not_counted_twice(self) -> None:
+        draft = Draft()
+        draft.move("views", "tenant_kct", rows=1000, partitions=["views_1", "views_2"])
+        assert "about 2,000 rows" in page(draft).text
+
+    def test_steps_show_do_undo_and_locks_by_phase(self) -> None:
+        draft = campus()
+        found = page(draft)
+        for number, step in enumerate(draft.plan().steps, 1):
+            part = found.part(f"s{number}")
+            assert all(" ".join(f"{sql};".split()) in part for sql in (*step.do, *step.undo))
+            assert all(lock.object in part for lock in step.locks)
+        assert "Phase 1: Schemas and privileges 6 steps" in found.part("steps")
+        assert "Phase 2: Tables 40 steps" in found.part("steps")
+        assert "plan.sql" not in found.part("steps")
+
+    def test_commands_name_the_inventory_of_the_environment(self) -> None:
+        part = page(campus()).part("on")
+        playbook = "ansible-playbook -i inventory/staging playbooks/phase2_table_migration.yml"
+        assert f"{playbook} --check --diff {playbook}" in part
+        assert "--limit db1.example" in part
+        assert "'inventory/st'\"'\"'aging; rm -rf'" in page(hostile()).part("on") or "plan.yml" in page(hostile()).part(
+            "on"
+        )
+
+    def test_an_environment_is_quoted_for_the_shell(self) -> None:
+        draft = replace(campus(), environment="a; rm -rf ~")
+        assert "-i 'inventory/a; rm -rf ~' playbooks/" in page(draft).part("back")
+
+
+class TestForeignKeys:
+    def test_only_crossing_keys_are_listed_with_both_schemas(self) -> None:
+        part = page(campus()).part("drawing")
+        assert "7 foreign keys will connect" in part
+        assert "tenant_shop.orders tenant_shared.users orders_users_fkey" in re.sub(r" +", " ", part).replace(
+            "users" + "orders_users", "users orders_users"
+        ).replace("orderstenant", "orders tenant")
+        assert "payments_orders_fkey" not in part
+        assert "enrollments_courses_fkey" not in part
+
+    def test_a_key_of_a_table_that_stays_crosses_too(self) -> None:
+        assert "tmp_import_2023_courses_fkey" in page(campus()).part("drawing")
+
+    def test_no_crossing_key_is_said_in_words(self) -> None:
+        draft = Draft()
+        draft.move("a", "tenant_kct")
+        draft.move("b", "tenant_kct")
+        draft.key("a", "b")
+        assert "None: every foreign key stays inside one schema." in page(draft).text
+
+    def test_a_table_outside_the_plan_is_named_from_the_catalog(self) -> None:
+        outside = Table(7, "legacy", "ledger", "r", "app")
+        draft = Draft(catalog=Catalog(SERVER, "public", tables=(outside,)))
+        draft.move("a", "tenant_kct")
+        draft.keys.append(ForeignKey("a_ledger_fkey", draft.oid("a"), 7))
+        draft.keys.append(ForeignKey("a_lost_fkey", draft.oid("a"), 8))
+        part = page(draft).part("drawing")
+        assert "legacy.ledger" in part
+        assert "OID 8" in part
+
+
+class TestDrawing:
+    def svg(self, draft: Draft) -> str:
+        return page(draft).html.split("<svg", 1)[1].split("</svg>")[0]
+
+    def test_up_to_sixty_lines_every_table_is_drawn(self) -> None:
+        draft = campus()
+        svg = self.svg(draft)
+        for p in draft.placements:
+            assert (f">{p.name}<" in svg) != p.name.startswith("page_views_2025"), p.name
+        assert "+6 partitions" in svg
+        assert "…" not in svg
+
+    def test_beyond_that_the_largest_are_drawn_and_the_others_counted(self) -> None:
+        drawing = plan_drawing.draw(large(600).document())
+        assert not drawing.complete
+        for box in drawing.boxes:
+            shown = len(box.lines)
+            tables = int(box.subtitle.split()[0])
+            assert shown < tables
+            assert box.more.startswith(f"and {tables - shown:,} more, ")
+        assert sum(len(box.lines) for box in drawing.boxes) <= plan_drawing.TABLES
+
+    def test_many_schemas_share_a_box_and_no_table_is_lost(self) -> None:
+        draft = large(600, 40)
+        drawing = plan_drawing.draw(draft.document())
+        assert len(drawing.boxes) == plan_drawing.SCHEMAS
+        assert drawing.boxes[-1].name == "25 more schemas"
+        moving = sum(1 for p in draft.placements if p.schema != "public")
+        assert sum(int(flow.tables.split()[0]) for flow in drawing.flows) == moving
+
+    @pytest.mark.parametrize("draft", [campus(), large(600), large(600, 40), hostile()], ids=str.__call__ and None)
+    def test_nothing_overlaps_or_leaves_the_drawing(self, draft: Draft) -> None:
+        drawing = plan_drawing.draw(draft.document())
+        boxes = (*drawing.boxes, drawing.foot)
+        for above, below in zip(boxes, boxes[1:]):
+            assert above.y + above.height < below.y
+        for box in boxes:
+            assert box.x + box.width <= drawing.width
+            assert box.y + box.height <= drawing.height
+            for line in box.lines:
+                end = line.x + plan_shapes.cells(line.name) * plan_shapes.CHAR
+                if line.note:
+                    assert end < line.note_x
+                    end = line.note_x + plan_shapes.cells(line.note) * plan_shapes.SMALL_CHAR
+                assert end < line.right - plan_shapes.cells(line.size) * plan_shapes.SMALL_CHAR
+                assert box.y + plan_drawing.HEAD < line.y < box.y + box.height
+                assert line.right <= box.x + box.width
+        assert all(lane.x + lane.half <= drawing.width for lane in drawing.lanes)
+
+    def test_the_longest_name_is_not_cut(self) -> None:
+        draft = campus()
+        draft.move("x" * 63, "tenant_kct")
+        assert ">" + "x" * 63 + "<" in self.svg(draft)
+
+    def test_a_name_too_wide_keeps_its_full_form_in_a_title(self) -> None:
+        name = "表" * 60
+        draft = campus()
+        draft.move(name, "tenant_kct")
+        svg = self.svg(draft)
+        assert f"<title>{name}</title>" in svg
+        assert "…" in svg
+
+    def test_lanes_count_the_keys_of_each_pair(self) -> None:
+        drawing = plan_drawing.draw(campus().document())
+        assert {lane.title for lane in drawing.lanes} == {
+            "3 foreign keys from tenant_kct to tenant_shared",
+            "2 foreign keys from tenant_shop to tenant_shared",
+            "1 foreign key from tenant_shop to tenant_kct",
+            "1 foreign key from stays in public to tenant_kct",
+        }
+        assert sum(int(lane.number) for lane in drawing.lanes) == 7
+
+    def test_the_drawing_has_a_text_alternative(self) -> None:
+        found = page(campus())
+        svg = next(attributes for tag, attributes in found.tags if tag == "svg")
+        assert svg["role"] == "img"
+        for name in str(svg["aria-labelledby"]).split():
+            assert found.part(name)
+
+
+class TestSafety:
+    def test_hostile_names_stay_text(self) -> None:
+        found = page(hostile())
+        assert not found.unbalanced
+        assert found.stack == []
+        assert {tag for tag, _ in found.tags} <= TAGS
+        assert [tag for tag, _ in found.tags].count("script") == 1
+        assert [tag for tag, _ in found.tags].count("svg") == 1
+        for _, attributes in found.tags:
+            assert not [name for name in attributes if name.startswith("on") or name in ("src", "style", "xlink:href")]
+            assert (attributes.get("href") or "#").startswith("#")
+            assert (attributes.get("class") or "").replace(" ", "").isalnum() or "class" not in attributes
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_each_hostile_name_is_shown_in_full(self, name: str) -> None:
+        shown = " ".join(plan_facts.visible(name).split())
+        found = page(hostile())
+        for part in ("refusals", "accepted", "warnings", "drawing", "moves", "automatic"):
+            assert shown in found.part(part), part
+
+    def test_hidden_characters_are_shown(self) -> None:
+        html = page(hostile()).html
+        assert "\u202e" not in html
+        assert "\r" not in html
+        assert "over⟨U+202E⟩ride" in html
+        assert "two⟨LF⟩lines" in html
+
+    def test_the_policy_allows_exactly_this_script_and_style(self) -> None:
+        found = page(hostile())
+        policy = next(a["content"] for t, a in found.tags if t == "meta" and "http-equiv" in a)
+        assert policy is not None
+        assert policy.startswith("default-src 'none'; ")
+        for tag in ("script", "style"):
+            [text] = found.by_tag[tag]
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"{tag}-src 'sha256-{digest}'" in policy
+
+    def test_the_page_loads_nothing(self) -> None:
+        html = page(campus()).html
+        assert not re.search(r"https?:|@import|url\(|<link|<img|<iframe", html)
+
+    def test_the_catalog_is_not_on_the_page(self) -> None:
+        document = campus().document()
+        assert document["catalog"] not in plan_page.render(document)
+
+
+class TestAccessibility:
+    def test_structure(self) -> None:
+        found = page(refused())
+        names = [tag for tag, _ in found.tags]
+        assert [names.count(tag) for tag in ("h1", "main", "header", "footer", "nav")] == [1, 1, 1, 1, 1]
+        assert all(attributes.get("scope") == "col" for tag, attributes in found.tags if tag == "th")
+        ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        labels = {attributes.get("for") for tag, attributes in found.tags if tag == "label"}
+        assert labels == {attributes["id"] for tag, attributes in found.tags if tag == "input"}
+        for tag, attributes in found.tags:
+            if tag == "section":
+                assert found.part(str(attributes["aria-labelledby"]))
+
+    def test_text_contrasts_in_light_and_dark(self) -> None:
+        def luminance(colour: str) -> float:
+            digits = colour * 2 if len(colour) == 3 else colour
+            parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+            linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+            return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+
+        style = page(campus()).by_tag["style"][0]
+        light, dark = style.split("@media(prefers-color-scheme:dark)")
+        for theme in (light, dark.split("@media print")[0]):
+            colours = dict(re.findall(r"--(\w+):#([0-9a-f]{3,6})", theme))
+            for name, wanted in {
+                "ink": 7,
+                "dim": 4.5,
+                "link": 4.5,
+                "go": 4.5,
+                "stop": 4.5,
+                **dict.fromkeys([f"c{n}" for n in range(plan_drawing.PALETTE)] + ["cs", "care"], 3),
+            }.items():
+                for ground in ("bg", "soft"):
+                    low, high = sorted((luminance(colours[name]), luminance(colours[ground])))
+                    assert (high + 0.05) / (low + 0.05) >= wanted, (name, ground)
+
+
+class TestSize:
+    def test_ten_thousand_tables_stay_small_and_fast(self) -> None:
+        document = json.loads(json.dumps(large(10_000).document()))
+        begin = time.monotonic()
+        html = plan_page.render(document)
+        assert time.monotonic() - begin < 20  # about one second on an idle machine
+        assert len(html) < 1.5 * len(json.dumps(document))
+        found = Page(html)
+        assert found.rows("moves") == 9_800
+        assert found.rows("staying") == 200
+        assert "The SQL of the first 200 is here; all of it is in plan.sql." in found.part("steps")
+        assert [tag for tag, _ in found.tags].count("pre") < 2 * plan_page.SQL_STEPS + 10
+        links: set[Any] = {attributes["href"] for tag, attributes in found.tags if tag == "a"}
+        assert links <= {f"#{name}" for name in found.by_id}
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1023, "1.0 kB"), (10240, "10 kB"), (1023 * 1024, "1.0 MB"), (5 * 1024**4, "5.0 TB")],
+)
+def test_sizes_are_short(size: int, text: str) -> None:
+    assert plan_facts.size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"), [(0, "0"), (999_999, "999,999"), (1_000_000, "1 million"), (17_640_000_000, "17.6 billion")]
+)
+def test_large_estimates_are_words(rows: int, text: str) -> None:
+    assert plan_facts.about_text(rows) == text
