@@ -82,7 +82,7 @@ def _others() -> str:
     """A reminder of the options that are not repeated here."""
     told = {"-i", "--inventory", "--inventory-file", "-l", "--limit"}
     options = [word.split("=")[0] for word in sys.argv[1:] if word.startswith("-")]
-    return "   (with your other options)" if set(options) - told else ""
+    return "  (and your other options)" if set(options) - told else ""
 
 
 class CallbackModule(CallbackBase):
@@ -133,6 +133,8 @@ class CallbackModule(CallbackBase):
         if self._running and os.getpid() == self._main_process:
             self._running = False
             self._explain("Interrupted.")
+            if self._begun:
+                self._say("  A step that is still under way ends by itself within seconds; until then a new run is refused.")
 
     def _writes(self) -> bool:
         """Whether this playbook is one of ours that change a database, and may do so now."""
@@ -148,7 +150,6 @@ class CallbackModule(CallbackBase):
         self._say(f"  Go on    {_command(self._playbook)}{_others()}")
         if _stem(self._playbook) != ROLLBACK:
             self._say(f"  Go back  {_command(_rollback_for(self._playbook))}{_others()}")
-        self._say("  A step that is still under way ends by itself within seconds; until then a new run is refused.")
 
     def _say(self, text: str) -> None:
         self._display.display(text, color=C.COLOR_HIGHLIGHT, stderr=True)

@@ -17,7 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_vi
     SECURITY_INVOKER_SINCE,
     CompatibilityView,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA, Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import publications_left
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group, Placed
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN, Finding
@@ -298,6 +298,35 @@ def publications(s: Situation) -> Iterator[Finding]:
             )
 
 
+def subscribers(s: Situation) -> Iterator[Finding]:
+    """Logical replication carries the names of schemas, so a subscriber looks for the table where it has gone."""
+    moving = {table.oid: table for _, table, _ in s.moves}
+    for publication in s.catalog.publications:
+        if publication.all_tables and moving:
+            yield Finding(
+                "publication_all_tables",
+                REFUSE,
+                publication.name,
+                f"It publishes FOR ALL TABLES, so it would also publish the journal ({JOURNAL_SCHEMA}) and every table under its new "
+                "name; a subscriber that has not got those stops with an error and holds back the server's WAL.",
+                "Stop the subscriptions (ALTER SUBSCRIPTION … DISABLE), or prepare the same schemas there; then accept the finding "
+                "publication_all_tables.",
+                acceptable=True,
+            )
+        hit = sorted(_name(moving[oid]) for oid in publication.tables if oid in moving)
+        hit += sorted(_name(t) for t in moving.values() if publication in publications_left(s.catalog, t))
+        if hit and not publication.all_tables:
+            yield Finding(
+                "subscribers",
+                WARN,
+                publication.name,
+                f"It publishes {len(hit)} tables that move ({', '.join(hit[:5])}{', …' if len(hit) > 5 else ''}). A subscriber applies "
+                "changes under the new names and stops until it has the tables there; nothing is lost, but WAL is kept meanwhile.",
+                "On each subscriber, once it has stopped or caught up: CREATE SCHEMA and ALTER TABLE … SET SCHEMA as in plan.sql. Change "
+                "topic and table filters of change-data-capture tools.",
+            )
+
+
 def event_triggers(s: Situation) -> Iterator[Finding]:
     """Event triggers run inside our transactions."""
     for trigger in s.catalog.event_triggers:
@@ -339,5 +368,6 @@ CHECKS = (
     default_privileges_on_views,
     statistics_objects,
     publications,
+    subscribers,
     event_triggers,
 )

@@ -16,11 +16,11 @@ SELECT c.oid::bigint, json_build_object(
          'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'relfilenode', c.relfilenode::bigint,
          'toast', c.reltoastrelid::bigint, 'owner', c.relowner::bigint, 'acl', c.relacl::text, 'options', c.reloptions::text,
          'persistence', c.relpersistence, 'row_security', c.relrowsecurity, 'force_row_security', c.relforcerowsecurity,
-         'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint)
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY(%(oids)s)
+         'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint, 'has_children', c.relhassubclass)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1::oid[])
 UNION ALL
 SELECT s.oid::bigint, json_build_object('schema', n.nspname, 'name', s.stxname, 'kind', 's', 'owner', s.stxowner::bigint)
-  FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE s.oid = ANY(%(statistics)s)
+  FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE s.oid = ANY($2::oid[])
 """
 
 # Privileges are compared without the grantor: the view's were all granted by its owner.
@@ -28,8 +28,8 @@ _VIEW_PROBLEMS = """
 WITH pair AS (SELECT t.oid AS table_oid, v.oid AS view_oid, t.relowner, v.relowner AS view_owner, t.relname
                 FROM pg_catalog.pg_class t
                 LEFT JOIN pg_catalog.pg_class v ON v.relname = t.relname AND v.relkind = 'v'
-                     AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %(source)s)
-               WHERE t.oid = ANY(%(oids)s)),
+                     AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $2::name)
+               WHERE t.oid = ANY($1::oid[])),
 grants AS (
   SELECT p.table_oid, x.side, a.grantee, a.privilege_type, a.is_grantable FROM pair p
     CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
@@ -78,13 +78,12 @@ def read_identities(database: Database, oids: Iterable[int], statistics: Iterabl
     :param oids: relations.
     :param statistics: extended statistics objects, whose OIDs are of another catalog.
     """
-    rows = database.rows(_RELATIONS, {"oids": list(oids), "statistics": list(statistics)})
-    return dict(rows)
+    return dict(database.prepared("multischema_identities", _RELATIONS, (list(oids), list(statistics))))
 
 
 def view_problems(database: Database, source: str, oids: Iterable[int]) -> list[tuple[str, str]]:
     """Compatibility views that are missing, or differ from their table in privileges or columns: (name, what is wrong)."""
-    rows = database.rows(_VIEW_PROBLEMS, {"source": source, "oids": list(oids)})
+    rows = database.prepared("multischema_view_problems", _VIEW_PROBLEMS, (list(oids), source))
     return [(str(name), str(what)) for name, what in rows]
 
 

@@ -132,21 +132,28 @@ class Journal:
 
         :raises JournalError: when this run's lease is gone; the caller's transaction must be rolled back.
         """
-        self._require_lease(run)
-        self.database.execute(
-            f"INSERT INTO {JOURNAL_SCHEMA}.step (id, run, phase, definition, identity, attempts) VALUES (%s, %s, %s, %s, %s, %s)",
-            (step.id, run, step.phase, json.dumps(to_plain(step)), json.dumps(identity), attempts),
+        written = self.database.prepared(
+            "multischema_record",
+            # KEY SHARE lets the run renew its lease meanwhile, and keeps anyone from taking it before this commit.
+            f"WITH lease AS (SELECT run FROM {JOURNAL_SCHEMA}.lease WHERE run = $1::text FOR KEY SHARE) "
+            f"INSERT INTO {JOURNAL_SCHEMA}.step (id, run, phase, definition, identity, attempts) "
+            "SELECT $2::text, lease.run, $3::int, $4::jsonb, $5::jsonb, $6::int FROM lease RETURNING seq",
+            (run, step.id, step.phase, json.dumps(to_plain(step)), json.dumps(identity), attempts),
         )
+        if not written:
+            raise _lease_lost()
 
     def record_undone(self, run: str, entry: Entry) -> None:
         """Write a step as undone; to be called inside the transaction that undoes it."""
-        self._require_lease(run)
-        touched = self.database.execute(
-            f"UPDATE {JOURNAL_SCHEMA}.step SET undone_at = clock_timestamp(), undone_by = %s WHERE seq = %s AND undone_at IS NULL",
+        written = self.database.prepared(
+            "multischema_record_undone",
+            f"WITH lease AS (SELECT run FROM {JOURNAL_SCHEMA}.lease WHERE run = $1::text FOR KEY SHARE) "
+            f"UPDATE {JOURNAL_SCHEMA}.step SET undone_at = clock_timestamp(), undone_by = lease.run FROM lease "
+            "WHERE seq = $2::bigint AND undone_at IS NULL RETURNING seq",
             (run, entry.seq),
         )
-        if touched != 1:
-            raise JournalError(f"{entry.step.id} has been undone by someone else meanwhile.", "", "Run again.")
+        if not written:
+            raise _lease_lost()
 
     # --- runs ---
 
@@ -223,15 +230,14 @@ class Journal:
         """Give the lease back."""
         self.database.execute(f"DELETE FROM {JOURNAL_SCHEMA}.lease WHERE run = %s", (run,))
 
-    def _require_lease(self, run: str) -> None:
-        # KEY SHARE lets the run renew its lease meanwhile, and keeps anyone from taking it before this commit.
-        if not self.database.rows(f"SELECT 1 FROM {JOURNAL_SCHEMA}.lease WHERE run = %s FOR KEY SHARE", (run,)):
-            raise JournalError(
-                "This run has lost its lease: another run has taken over.",
-                "It was silent for longer than the lease lasts, so it was taken for dead.",
-                "Let the other run finish, then run again; what this step did was rolled back.",
-            )
-
     def lock(self) -> bool:
         """Take the advisory lock of this session: the second guard, against a run that only seems dead."""
         return bool(self.database.value("SELECT pg_try_advisory_lock(%s, 0)", (_ADVISORY_CLASS,)))
+
+
+def _lease_lost() -> JournalError:
+    return JournalError(
+        "This run has lost its lease: another run has taken over.",
+        "It was silent for longer than the lease lasts, so it was taken for dead.",
+        "Let the other run finish, then run again; what this step did was rolled back.",
+    )

@@ -77,6 +77,7 @@ class Database:
     def __init__(self, settings: ConnectionSettings, purpose: str = "") -> None:
         require_driver()
         self.settings = settings
+        self._prepared: set[str] = set()
         parameters: dict[str, Any] = {
             "connect_timeout": str(CONNECT_TIMEOUT_S),
             **settings.parameters,
@@ -132,6 +133,17 @@ class Database:
         with self._translated(query), self._connection.cursor() as cursor:
             cursor.execute(query, parameters or None)
             return list(cursor.fetchall()) if cursor.description else []
+
+    def prepared(self, name: str, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Run a query that is run for every step, planned once a session.
+
+        :param name: an identifier of our own for it.
+        :param query: with ``$1`` and so on where the parameters go.
+        """
+        if name not in self._prepared:
+            self.execute(f"PREPARE {name} AS {query}")
+            self._prepared.add(name)
+        return self.rows(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
 
     def value(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> Any:
         """The first column of the first row, or None."""

@@ -236,7 +236,8 @@ class Relocator:
         if rest and rest[0].startswith("LOCK TABLE "):
             self.database.execute(rest.pop(0))
         held_from = time.monotonic()
-        self.database.execute("SET LOCAL statement_timeout = 0")
+        if len(step.locks) > 1:
+            self.database.execute("SET LOCAL statement_timeout = 0")
         before = read_identities(self.database, oids, statistics) if oids else {}
         for statement in rest:
             self.database.execute(statement)
@@ -274,8 +275,8 @@ class Relocator:
                 problems.append(f"{member.name} is in {now['schema']} and not in {target}")
             else:
                 problems.extend(f"{member.name}: {text}" for text in differences(was, now))
-        tables = [member.oid for member in step.members if member.kind in ("r", "p", "f")]
-        for (name,) in self.database.rows(_LEFT_BEHIND, {"oids": tables, "schema": origin}):
+        parents = [oid for oid, now in after.items() if now.get("has_children")]
+        for (name,) in self.database.rows(_LEFT_BEHIND, {"oids": parents, "schema": origin}) if parents else ():
             problems.append(f"{qualified(origin, name)} has joined the tree since it was planned")
         _raise_if(problems, step)
 

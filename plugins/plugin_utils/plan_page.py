@@ -77,7 +77,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=_show,
+        
     )
     environment.filters.update(prose=_prose, sql=_sql, csp_hash=_hash, size=size_text, rows=rows_text, kind=kind_text, amount=count_text)
     return environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, ForeignKey, Server
@@ -81,9 +82,7 @@ class Draft:
                 )
             )
 
-    def stay(
-        self, name: str, why: str = "no rule names it", size: int = 8192, rows: int = -1, kind: str = "table"
-    ) -> None:
+    def stay(self, name: str, why: str = "no rule names it", size: int = 8192, rows: int = -1, kind: str = "table") -> None:
         """A table that stays."""
         self.placements.append(Placement(self._oid(), name, kind, "public", why, None, rows, size))
 
@@ -109,7 +108,7 @@ class Draft:
             members.append(Member(self._oid(), "p" if tree == "partitioned table" else "r", member, view=view))
             members.append(Member(90000 + self._oid(), "i", f"{member}_pkey"))
             self.placements.append(Placement(self._oid(), member, tree, schema, why, step, rows, share))
-        old, new = (lambda n: qualified("public", n)), (lambda n: qualified(schema, n))
+        old, new = partial(qualified, "public"), partial(qualified, schema)
         target = new("x")[:-2]
         self.steps.append(
             Step(
@@ -206,9 +205,7 @@ def campus() -> Draft:
                 why=f"rule {number + 1} ({name})",
             )
     months = [f"page_views_2025_{month:02d}" for month in range(1, 7)]
-    draft.move(
-        "page_views", "tenant_kct", size=9300 * mb, rows=61_000_000, why="rule 2 (page_views*)", partitions=months
-    )
+    draft.move("page_views", "tenant_kct", size=9300 * mb, rows=61_000_000, why="rule 2 (page_views*)", partitions=months)
     draft.stay("_prisma_migrations", "bookkeeping table of a migration tool", 65536, 118)
     draft.stay("spatial_ref_sys", "belongs to extension postgis", 7 * mb, 8500)
     draft.stay("tmp_import_2023", "multischema_keep names tmp_*", 120 * mb)
@@ -240,8 +237,7 @@ def campus() -> Draft:
             "warn",
             "function public.close_month()",
             "It pins search_path = public, so it finds the tables only through their compatibility views.",
-            "ALTER FUNCTION public.close_month() SET search_path = tenant_shop, tenant_shared, public\n"
-            "before finalize.yml.",
+            "ALTER FUNCTION public.close_month() SET search_path = tenant_shop, tenant_shared, public\nbefore finalize.yml.",
         ),
         Finding(
             "text_routine",
@@ -301,13 +297,9 @@ def large(tables: int, schemas: int = 3) -> Draft:
         if n % 50 == 49:
             draft.stay(f"legacy_{n:05d}", size=n * 4096)
         else:
-            draft.move(
-                f"customer_events_{n:05d}", draft.schemas[n % schemas], size=(n * 7919 % 9973) * 65536, rows=n * 100
-            )
+            draft.move(f"customer_events_{n:05d}", draft.schemas[n % schemas], size=(n * 7919 % 9973) * 65536, rows=n * 100)
     names = [p.name for p in draft.placements]
-    draft.keys += [
-        ForeignKey(f"{names[n]}_fkey", 20000 + n, 20000 + (n * 31 + 1) % len(names)) for n in range(0, len(names), 7)
-    ]
+    draft.keys += [ForeignKey(f"{names[n]}_fkey", 20000 + n, 20000 + (n * 31 + 1) % len(names)) for n in range(0, len(names), 7)]
     return draft
 
 

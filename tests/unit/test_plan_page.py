@@ -8,7 +8,6 @@ import json
 import re
 import time
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -16,76 +15,16 @@ import yaml
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, ForeignKey, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
-from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_drawing, plan_facts, plan_page, plan_shapes
+from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_drawing, plan_facts, plan_page
+from tests.support.html_page import Page
 from tests.support.plan_documents import HOSTILE, SERVER, Draft, campus, hostile, large, refused
 
-VOID = {"meta", "input", "br", "hr"}
-OPTIONAL_END = {"td", "th", "tr", "thead", "tbody"}
-TAGS = set(
-    "html head meta title style body a header h1 h2 h3 h4 p dl dt dd nav main section div span code pre details summary "
-    "table caption thead tbody tr th td figure figcaption svg desc path rect text g label input output button footer script"
-    "".split()
-)
-
-
-class Page(HTMLParser):
-    """What a browser would see: elements with their attributes, text, and the text of each element by id."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.html = html
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.stack: list[tuple[str, str | None]] = []
-        self.by_id: dict[str, list[str]] = {}
-        self.by_tag: dict[str, list[str]] = {}
-        self.unbalanced: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        self.tags.append((tag, attributes))
-        self.by_tag.setdefault(tag, []).append("")
-        if tag in VOID:
-            return
-        name = attributes.get("id")
-        self.stack.append((tag, name))
-        if name is not None:
-            self.by_id.setdefault(name, [])
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        while self.stack and self.stack[-1][0] != tag and self.stack[-1][0] in OPTIONAL_END:
-            self.stack.pop()
-        if not self.stack or self.stack[-1][0] != tag:
-            self.unbalanced.append(tag)
-            return
-        self.stack.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self.stack and self.stack[-1][0] in ("style", "script"):
-            self.by_tag[self.stack[-1][0]][-1] += data
-            return
-        self.words.append(data)
-        if self.stack:
-            self.by_tag[self.stack[-1][0]][-1] += data
-        for _, name in self.stack:
-            if name is not None:
-                self.by_id[name].append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
-
-    def part(self, name: str) -> str:
-        return " ".join("".join(self.by_id[name]).split())
-
-    def rows(self, table: str) -> int:
-        body = self.html.split(f'<table id="{table}">', 1)[1].split("<tbody>", 1)[1].split("</tbody>", 1)[0]
-        return body.count("<tr")
+TAGS = {
+    *("html", "head", "meta", "title", "style", "script", "body", "header", "nav", "main", "section", "footer"),
+    *("h1", "h2", "h3", "h4", "p", "a", "dl", "dt", "dd", "div", "span", "code", "pre", "details", "summary"),
+    *("table", "caption", "thead", "tbody", "tr", "th", "td", "label", "input", "output", "button"),
+    *("figure", "figcaption", "svg", "desc", "path", "rect", "text", "g"),
+}
 
 
 def page(draft: Draft) -> Page:
@@ -195,9 +134,7 @@ class TestFindings:
 
     def test_many_findings_of_one_kind_are_folded_but_all_there(self) -> None:
         draft = Draft()
-        draft.findings = [
-            Finding("unplaced_table", "refuse", f"public.t{n:03d}", "Nobody decided.") for n in range(300)
-        ]
+        draft.findings = [Finding("unplaced_table", "refuse", f"public.t{n:03d}", "Nobody decided.") for n in range(300)]
         found = page(draft)
         assert "288 more refusals" in found.text
         assert all(f"public.t{n:03d}" in found.part("refusals") for n in range(300))
@@ -220,9 +157,9 @@ class TestTables:
         assert {"#" + name for name in found.by_id} >= targets - {"#main"}
 
     def test_a_table_that_stays_says_why(self) -> None:
-        assert "tmp_import_2023tablemultischema_keep names tmp_*unknown120 MB" in page(campus()).part(
-            "staying"
-        ).replace(" table", "table").replace("table ", "table")
+        part = page(campus()).html.split('<table id="staying">')[1]
+        cells = re.findall(r"<td[^>]*>([^\n]*?)(?=<td|\n)", part[part.index("<tr><td><code>tmp_import") :])
+        assert cells[:5] == ["<code>tmp_import_2023</code>", "table", "multischema_keep names tmp_*", "unknown", "120 MB"]
 
     def test_rows_of_a_partitioned_table_are_not_counted_twice(self) -> None:
         draft = Draft()
@@ -245,9 +182,6 @@ class TestTables:
         playbook = "ansible-playbook -i inventory/staging playbooks/phase2_table_migration.yml"
         assert f"{playbook} --check --diff {playbook}" in part
         assert "--limit db1.example" in part
-        assert "'inventory/st'\"'\"'aging; rm -rf'" in page(hostile()).part("on") or "plan.yml" in page(hostile()).part(
-            "on"
-        )
 
     def test_an_environment_is_quoted_for_the_shell(self) -> None:
         draft = replace(campus(), environment="a; rm -rf ~")
@@ -256,11 +190,15 @@ class TestTables:
 
 class TestForeignKeys:
     def test_only_crossing_keys_are_listed_with_both_schemas(self) -> None:
-        part = page(campus()).part("drawing")
+        found = page(campus())
+        part = found.part("drawing")
         assert "7 foreign keys will connect" in part
-        assert "tenant_shop.orders tenant_shared.users orders_users_fkey" in re.sub(r" +", " ", part).replace(
-            "users" + "orders_users", "users orders_users"
-        ).replace("orderstenant", "orders tenant")
+        row = next(row for row in found.html.split("<tr>") if "orders_users_fkey" in row)
+        assert re.findall(r"<code>(.*?)</code>", row)[:3] == [
+            "tenant_shop.orders",
+            "tenant_shared.users",
+            "orders_users_fkey",
+        ]
         assert "payments_orders_fkey" not in part
         assert "enrollments_courses_fkey" not in part
 
@@ -285,86 +223,6 @@ class TestForeignKeys:
         assert "OID 8" in part
 
 
-class TestDrawing:
-    def svg(self, draft: Draft) -> str:
-        return page(draft).html.split("<svg", 1)[1].split("</svg>")[0]
-
-    def test_up_to_sixty_lines_every_table_is_drawn(self) -> None:
-        draft = campus()
-        svg = self.svg(draft)
-        for p in draft.placements:
-            assert (f">{p.name}<" in svg) != p.name.startswith("page_views_2025"), p.name
-        assert "+6 partitions" in svg
-        assert "…" not in svg
-
-    def test_beyond_that_the_largest_are_drawn_and_the_others_counted(self) -> None:
-        drawing = plan_drawing.draw(large(600).document())
-        assert not drawing.complete
-        for box in drawing.boxes:
-            shown = len(box.lines)
-            tables = int(box.subtitle.split()[0])
-            assert shown < tables
-            assert box.more.startswith(f"and {tables - shown:,} more, ")
-        assert sum(len(box.lines) for box in drawing.boxes) <= plan_drawing.TABLES
-
-    def test_many_schemas_share_a_box_and_no_table_is_lost(self) -> None:
-        draft = large(600, 40)
-        drawing = plan_drawing.draw(draft.document())
-        assert len(drawing.boxes) == plan_drawing.SCHEMAS
-        assert drawing.boxes[-1].name == "25 more schemas"
-        moving = sum(1 for p in draft.placements if p.schema != "public")
-        assert sum(int(flow.tables.split()[0]) for flow in drawing.flows) == moving
-
-    @pytest.mark.parametrize("draft", [campus(), large(600), large(600, 40), hostile()], ids=str.__call__ and None)
-    def test_nothing_overlaps_or_leaves_the_drawing(self, draft: Draft) -> None:
-        drawing = plan_drawing.draw(draft.document())
-        boxes = (*drawing.boxes, drawing.foot)
-        for above, below in zip(boxes, boxes[1:]):
-            assert above.y + above.height < below.y
-        for box in boxes:
-            assert box.x + box.width <= drawing.width
-            assert box.y + box.height <= drawing.height
-            for line in box.lines:
-                end = line.x + plan_shapes.cells(line.name) * plan_shapes.CHAR
-                if line.note:
-                    assert end < line.note_x
-                    end = line.note_x + plan_shapes.cells(line.note) * plan_shapes.SMALL_CHAR
-                assert end < line.right - plan_shapes.cells(line.size) * plan_shapes.SMALL_CHAR
-                assert box.y + plan_drawing.HEAD < line.y < box.y + box.height
-                assert line.right <= box.x + box.width
-        assert all(lane.x + lane.half <= drawing.width for lane in drawing.lanes)
-
-    def test_the_longest_name_is_not_cut(self) -> None:
-        draft = campus()
-        draft.move("x" * 63, "tenant_kct")
-        assert ">" + "x" * 63 + "<" in self.svg(draft)
-
-    def test_a_name_too_wide_keeps_its_full_form_in_a_title(self) -> None:
-        name = "表" * 60
-        draft = campus()
-        draft.move(name, "tenant_kct")
-        svg = self.svg(draft)
-        assert f"<title>{name}</title>" in svg
-        assert "…" in svg
-
-    def test_lanes_count_the_keys_of_each_pair(self) -> None:
-        drawing = plan_drawing.draw(campus().document())
-        assert {lane.title for lane in drawing.lanes} == {
-            "3 foreign keys from tenant_kct to tenant_shared",
-            "2 foreign keys from tenant_shop to tenant_shared",
-            "1 foreign key from tenant_shop to tenant_kct",
-            "1 foreign key from stays in public to tenant_kct",
-        }
-        assert sum(int(lane.number) for lane in drawing.lanes) == 7
-
-    def test_the_drawing_has_a_text_alternative(self) -> None:
-        found = page(campus())
-        svg = next(attributes for tag, attributes in found.tags if tag == "svg")
-        assert svg["role"] == "img"
-        for name in str(svg["aria-labelledby"]).split():
-            assert found.part(name)
-
-
 class TestSafety:
     def test_hostile_names_stay_text(self) -> None:
         found = page(hostile())
@@ -376,7 +234,7 @@ class TestSafety:
         for _, attributes in found.tags:
             assert not [name for name in attributes if name.startswith("on") or name in ("src", "style", "xlink:href")]
             assert (attributes.get("href") or "#").startswith("#")
-            assert (attributes.get("class") or "").replace(" ", "").isalnum() or "class" not in attributes
+            assert re.fullmatch(r"[a-z0-9 ]*", attributes.get("class") or "")
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_each_hostile_name_is_shown_in_full(self, name: str) -> None:
@@ -473,8 +331,6 @@ def test_sizes_are_short(size: int, text: str) -> None:
     assert plan_facts.size_text(size) == text
 
 
-@pytest.mark.parametrize(
-    ("rows", "text"), [(0, "0"), (999_999, "999,999"), (1_000_000, "1 million"), (17_640_000_000, "17.6 billion")]
-)
+@pytest.mark.parametrize(("rows", "text"), [(0, "0"), (999_999, "999,999"), (1_000_000, "1 million"), (17_640_000_000, "17.6 billion")])
 def test_large_estimates_are_words(rows: int, text: str) -> None:
     assert plan_facts.about_text(rows) == text

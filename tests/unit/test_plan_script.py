@@ -41,11 +41,7 @@ def render(draft: Draft, **options: int) -> str:
 
 
 def expected(draft: Draft, timeout: str = "50ms") -> list[str]:
-    return [
-        sql
-        for step in draft.plan().steps
-        for sql in ("BEGIN", f"SET LOCAL lock_timeout = '{timeout}'", *step.do, "COMMIT")
-    ]
+    return [sql for step in draft.plan().steps for sql in ("BEGIN", f"SET LOCAL lock_timeout = '{timeout}'", *step.do, "COMMIT")]
 
 
 def without_refusals(draft: Draft) -> Draft:
@@ -53,9 +49,7 @@ def without_refusals(draft: Draft) -> Draft:
     return draft
 
 
-@pytest.mark.parametrize(
-    "draft", [campus(), without_refusals(hostile()), large(300)], ids=["campus", "hostile", "large"]
-)
+@pytest.mark.parametrize("draft", [campus(), without_refusals(hostile()), large(300)], ids=["campus", "hostile", "large"])
 def test_it_runs_every_step_as_one_transaction_and_nothing_else(draft: Draft) -> None:
     found = statements(render(draft))
     assert found[:3] == [
@@ -84,10 +78,7 @@ def test_the_head_says_what_it_is() -> None:
 
 def test_each_step_has_its_title_and_locks_above_it() -> None:
     text = " ".join(line[3:] for line in render(campus()).splitlines() if line.startswith("-- "))
-    assert (
-        "Step 46 of 46: Move public.page_views to tenant_kct move:public.page_views; locks: ACCESS EXCLUSIVE on "
-        in text
-    )
+    assert "Step 46 of 46: Move public.page_views to tenant_kct move:public.page_views; locks: ACCESS EXCLUSIVE on " in text
     assert "Phase 1: schemas and privileges (6 steps)" in text
     assert "Phase 2: tables (40 steps)" in text
     assert "create_schema:tenant_kct; locks: none on tables" in text
@@ -100,9 +91,7 @@ def test_the_undo_is_there_in_reverse_and_never_runs() -> None:
     assert all(line.startswith("--") for line in undo.splitlines()[1:])
     lines = [line[3:] for line in undo.splitlines()]
     wanted = [
-        f"{sql};"
-        for step in reversed(draft.plan().steps)
-        for sql in ("BEGIN", "SET LOCAL lock_timeout = '50ms'", *step.undo, "COMMIT")
+        f"{sql};" for step in reversed(draft.plan().steps) for sql in ("BEGIN", "SET LOCAL lock_timeout = '50ms'", *step.undo, "COMMIT")
     ]
     assert [line for line in lines if line in set(wanted)] == wanted
 
