@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import holder_is_alive
 
 
 class ActionModule(DatabaseAction):
@@ -24,4 +25,9 @@ class ActionModule(DatabaseAction):
         if "target_schemas" not in options:
             listed = self._templar.template(self._vars.get(PREFIX + "schemas")) or []
             options["target_schemas"] = [str(item["name"]) for item in listed if isinstance(item, dict) and "name" in item]
-        return self.module("catalog_info", options)
+        result = self.module("catalog_info", options)
+        lease = result["journal"]["lease"]
+        if lease is not None:
+            # A run that was killed leaves its lease behind for some seconds; only this machine knows its processes.
+            lease["holder_alive"] = holder_is_alive(lease["holder"])
+        return result

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import secrets
-import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -36,6 +33,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action 
     Spec,
     shown,
 )
+from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import finding_lines, step_sql
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan, require_same_configuration
@@ -135,6 +133,7 @@ class ActionModule(DatabaseAction):
         self._require_complete(work)
         path = self.artifacts() / f"journal-{work.common['run']}.json"
         write_json(path, work.journal)
+        work.drop_journal()
         lines = wrap(work.progress.summary()) + wrap(f"The journal was removed from the database and is kept in {shown(path)}.")
         return {**result, "changed": True, "done": work.progress.done, "report": lines, "journal": str(path)}
 
@@ -156,7 +155,7 @@ class ActionModule(DatabaseAction):
             "run": f"{now}-{secrets.token_hex(2)}",
             "door": door,
             "plan_digest": plan.digest if plan else "",
-            "operator": f"{getpass.getuser()}@{socket.gethostname()}, pid {os.getppid()}",
+            "operator": this_process(),
             "version": VERSION,
             "accepted": accepted,
         }

@@ -69,4 +69,4 @@ class ActionModule(DatabaseAction):
         document = plan_to_dict(plan)
         write_json(files["json"], document)
         write_text(files["sql"], script)
-        write_text(files["html"], plan_page.render(document))
+        write_text(files["html"], plan_page.render(document, lock_timeout_ms=self.options["lock_timeout_ms"]))

@@ -50,7 +50,7 @@ WITH scope AS (
    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
 )
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowner), c.relpersistence, c.relispartition,
-       c.relrowsecurity, extension.extname, c.reltuples::bigint, c.relpages::bigint * current_setting('block_size')::bigint,
+       c.relrowsecurity, extension.extname, c.reltuples::bigint, greatest(c.relpages, 0)::bigint * current_setting('block_size')::bigint,
        obj_description(c.oid, 'pg_class'), t.typname, at.typname,
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),

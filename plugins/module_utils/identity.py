@@ -16,7 +16,8 @@ SELECT c.oid::bigint, json_build_object(
          'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'relfilenode', c.relfilenode::bigint,
          'toast', c.reltoastrelid::bigint, 'owner', c.relowner::bigint, 'acl', c.relacl::text, 'options', c.reloptions::text,
          'persistence', c.relpersistence, 'row_security', c.relrowsecurity, 'force_row_security', c.relforcerowsecurity,
-         'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint, 'has_children', c.relhassubclass)
+         'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint,
+         'has_children', c.relhassubclass)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1::oid[])
 UNION ALL
 SELECT s.oid::bigint, json_build_object('schema', n.nspname, 'name', s.stxname, 'kind', 's', 'owner', s.stxowner::bigint)

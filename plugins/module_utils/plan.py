@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
+    TABLE_KINDS,
     Catalog,
     ForeignKey,
     Server,
@@ -172,7 +173,8 @@ class Plan:
             "tables_moving": len(moved),
             "tables_staying": len(self.placements) - len(moved),
             "bytes_moving": sum(p.bytes_estimate for p in moved),
-            "rows_moving_estimate": sum(max(p.rows_estimate, 0) for p in moved),
+            # A partitioned table's estimate is the sum of its partitions', which are in the list themselves.
+            "rows_moving_estimate": sum(max(p.rows_estimate, 0) for p in moved if p.kind != TABLE_KINDS["p"]),
             "by_schema": by_schema,
             "phase1_steps": len(self.of_phase(PHASE_SCHEMAS)),
             "phase2_steps": len(self.of_phase(PHASE_TABLES)),

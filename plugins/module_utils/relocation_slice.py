@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Jo
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator, check_pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace, Relocator, check_pace
 
 ADVISORY_LOCK_WAIT_S = 5.0
 
@@ -56,6 +56,7 @@ class Slice:
     :param steps: packed list: steps to do, or ``{seq, step}`` to undo.
     :param begin: whether this is the first slice of the run, which makes the journal and takes the lease.
     :param end: whether nothing comes after these steps.
+    :param drop: remove the journal and do nothing else; its content has been kept on the control node.
     :param spent_s: how long the first step has been tried in earlier slices.
     """
 
@@ -68,6 +69,7 @@ class Slice:
     seconds: float
     begin: bool = False
     end: bool = False
+    drop: bool = False
     spent_s: float = 0.0
     accepted: Sequence[Sequence[str]] = ()
 
@@ -100,26 +102,25 @@ def _enter(journal: Journal, work: Slice) -> Lease | None:
     return other
 
 
-def _outcomes(connect: Callable[[], Database], relocator: Relocator, work: Slice, workers: int, stop: StopSign) -> Iterator[Outcome]:
+def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, Step]], list[str]]:
+    """What is really left: steps to do, entries to undo, and the ids of what another run has done meanwhile."""
+    items = unpack(work.steps)
     if work.door == "rollback":
-        entries = {entry.seq: entry for entry in relocator.journal.done()}
-        todo: list[tuple[Entry, Step]] = []
-        for item in unpack(work.steps):
-            if item["seq"] in entries:
-                todo.append((entries[item["seq"]], step_from_dict(item["step"])))
-        return relocator.roll_back(todo)
-    steps = [step_from_dict(item) for item in unpack(work.steps)]
-    if workers > 1 and all(step.phase == PHASE_TABLES for step in steps):
-        return Crew(connect, work.run, relocator.pace, stop).apply(steps, workers)
-    return relocator.apply(steps)
+        entries = {entry.seq: entry for entry in journal.done()}
+        undo = [(entries[item["seq"]], step_from_dict(item["step"])) for item in items if item["seq"] in entries]
+        return [], undo, [item["step"]["id"] for item in items if item["seq"] not in entries]
+    done = {entry.step.id for entry in journal.done()} if work.begin else set()
+    steps = [step_from_dict(item) for item in items if item["id"] not in done]
+    return steps, [], [item["id"] for item in items if item["id"] in done]
 
 
 def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers: int, stop: StopSign) -> dict[str, Any]:
     """Do a slice.
 
     :param connect: opens a direct connection.
-    :returns: ``outcomes``; ``waiting``, the step that is being tried, with who stands in its way; ``interrupted``;
-        ``lease`` where another run has it; ``journal``, its export, at the end of a rollback.
+    :returns: ``outcomes``; ``already``, steps that were done before; ``waiting``, the step that is being tried, with who
+        stands in its way; ``interrupted``; ``lease`` where another run has it; ``journal``, its export, at the end of a
+        rollback.
     :raises MultischemaError: with what was reached in its ``result``.
     """
     outcomes: list[Mapping[str, Any]] = []
@@ -129,10 +130,18 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         other = _enter(journal, work)
         if other is not None:
             return {"changed": False, "outcomes": [], "lease": {**vars(other), "live": other.live}}
+        if work.drop:
+            journal.drop()
+            return {"changed": True, "outcomes": []}
+        steps, undo, already = _todo(journal, work)
         first = Pace(pace.lock_timeout_ms, max(pace.deadline_s - work.spent_s, 0.0)) if work.spent_s else pace
         relocator = Relocator(database, work.run, first, stop)
         try:
-            for outcome in _outcomes(connect, relocator, work, workers, stop):
+            if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
+                working = Crew(connect, work.run, pace, stop).apply(steps, workers)
+            else:
+                working = relocator.roll_back(undo) if undo else relocator.apply(steps)
+            for outcome in working:
                 outcomes.append(asdict(outcome))
                 relocator.pace = pace
         except MultischemaError as error:
@@ -141,10 +150,11 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
                 journal.end_run(work.run, "failed")
                 journal.release_lease(work.run)
             raise
-        complete = len(outcomes) == len(unpack(work.steps))
+        complete = len(outcomes) == len(steps) + len(undo)
         result = {
             "changed": bool(outcomes),
             "outcomes": outcomes,
+            "already": already,
             "waiting": asdict(relocator.unfinished) if relocator.unfinished and not complete else None,
             "interrupted": stop.interrupted,
         }
@@ -154,12 +164,9 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
 
 
 def _leave(journal: Journal, work: Slice, outcome: str) -> dict[str, Any] | None:
-    """End the run. A rollback that is through takes the journal's content along, and the journal away."""
+    """End the run. :returns: the journal's content, where a rollback is through; its removal is a call of its own."""
     journal.end_run(work.run, outcome)
-    exported = None
     if work.door == "rollback" and outcome == "completed" and not journal.done():
-        exported = journal.export()
-        journal.drop()
-    else:
-        journal.release_lease(work.run)
-    return exported
+        return journal.export()
+    journal.release_lease(work.run)
+    return None

@@ -72,7 +72,9 @@ notes:
   elements: str
   returned: success
 journal:
-  description: Whether a migration has begun, how many of its steps are in effect, and who holds the lease.
+  description:
+    - Whether a migration has begun, how many of its steps are in effect, and who holds the lease.
+    - RV(journal.lease.holder_alive) says whether the holder's process runs on the control node; none when it is of another machine.
   type: dict
   returned: success
 catalog:

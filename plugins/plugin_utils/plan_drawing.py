@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts impor
     count_text,
     crossings,
     kind_text,
+    known_bytes,
     schema_order,
     size_text,
     source_schema,
@@ -51,7 +52,7 @@ def colours(document: Document) -> dict[str, str]:
 def _note(members: list[str]) -> str:
     if len(members) == 1:
         return "" if members[0] == "table" else members[0].replace(" table", "")
-    partitions = sum(1 for kind in members[1:] if kind == "partition")
+    partitions = sum(1 for kind in members[1:] if kind.startswith("partition"))  # a partition may be partitioned itself
     others = len(members) - 1 - partitions
     notes = [f"+{count_text(partitions, 'partition')}"] if partitions else []
     return " ".join([*notes, *([f"+{count_text(others, 'member')}"] if others else [])])
@@ -62,7 +63,7 @@ def entries(document: Document) -> dict[str, list[Entry]]:
     roots = {s["id"]: s["members"][0]["oid"] for s in document["steps"] if s["members"]}
     groups: dict[object, list[tuple[str, str, str, int]]] = {}
     for p in document["placements"]:
-        row = (p["schema"], visible(p["name"]), kind_text(p["kind"]), p["bytes_estimate"])
+        row = (p["schema"], visible(p["name"]), kind_text(p["kind"]), known_bytes(p))
         group = groups.setdefault(p["step"] or p["oid"], [])
         group.insert(0 if roots.get(p["step"]) == p["oid"] else len(group), row)
     found: dict[str, list[Entry]] = {}
@@ -202,7 +203,7 @@ def draw(document: Document) -> Drawing:
     sizes: Counter[str] = Counter()
     for p in document["placements"]:
         counts[p["schema"]] += 1
-        sizes[p["schema"]] += p["bytes_estimate"]
+        sizes[p["schema"]] += known_bytes(p)
     drawn = _drawn(document, counts)
     rest = [name for name in schema_order(document) if name not in drawn]
     total = sum(len(lines) for lines in found.values())

@@ -46,7 +46,7 @@ def yaml_text(text: str) -> str:
 def size_text(size: int) -> str:
     """Bytes as PostgreSQL's ``pg_size_pretty`` counts them (1 kB = 1024 bytes), with at most three digits."""
     if size < 1000:
-        return f"{size} B"
+        return f"{max(size, 0)} B"
     value = float(size)
     for unit in ("kB", "MB", "GB", "TB", "PB"):
         value /= 1024
@@ -71,6 +71,11 @@ def about_text(number: int) -> str:
 def known_rows(placement: Mapping[str, Any]) -> int:
     """The rows that a table adds to a sum. A partitioned table repeats those of its partitions, so it adds none."""
     return 0 if kind_text(placement["kind"]) == TABLE_KINDS["p"] else max(int(placement["rows_estimate"]), 0)
+
+
+def known_bytes(placement: Mapping[str, Any]) -> int:
+    """The bytes that a table adds to a sum; below zero nobody has measured."""
+    return max(int(placement["bytes_estimate"]), 0)
 
 
 def count_text(number: int, singular: str, plural: str = "") -> str:
@@ -129,7 +134,7 @@ def sentence(document: Document) -> str:
     parts = [f"{schema} ({number:,})" for schema, number in targets.most_common(6)]
     if len(targets) > 6:
         parts.append(count_text(len(targets) - 6, "more schema"))
-    size = size_text(sum(p["bytes_estimate"] for p in moved))
+    size = size_text(sum(known_bytes(p) for p in moved))
     rows = sum(known_rows(p) for p in moved)
     return (
         f"{count_text(len(moved), 'table')} ({size}, about {about_text(rows)} row{'' if rows == 1 else 's'}) "

@@ -27,6 +27,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts impor
     count_text,
     crossings,
     kind_text,
+    known_bytes,
     known_rows,
     listing,
     moving,
@@ -77,7 +78,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        
+        finalize=_show,
     )
     environment.filters.update(prose=_prose, sql=_sql, csp_hash=_hash, size=size_text, rows=rows_text, kind=kind_text, amount=count_text)
     return environment
@@ -174,7 +175,7 @@ def _schemas(document: Document, palette: Mapping[str, str]) -> list[dict[str, A
         figure[0] += 1
         figure[3] += p["rows_estimate"] >= 0
         figure[1] += known_rows(p)
-        figure[2] += p["bytes_estimate"]
+        figure[2] += known_bytes(p)
     listed = {s["name"]: s for s in document["configuration"]["schemas"]}
     created = {s["detail"].get("schema") for s in document["steps"] if s["kind"] == "create_schema"}
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +10,14 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
+from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import holder_is_alive
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 
 SLICE_S = 4.0  # a call costs about half a second, so it has to be worth it; and a person likes to see something move
 FIRST_STEPS = 50
 MOST_STEPS = 2000
 LEASE_POLL_S = 1.0
+ORPHAN_S = 10.0  # how long what is left of a killed run may go on renewing its lease
 
 
 @dataclass
@@ -38,17 +41,20 @@ class Slices:
     def run(self) -> None:
         """Work until everything is done or someone stops it.
 
-        :raises JournalError: when another run holds the lease.
+        :raises JournalError: when another run holds the lease, or ansible-playbook itself was killed.
         """
+        parent = os.getppid()
         left, size, begin = list(self.items), FIRST_STEPS, True
         while left or begin:
+            if os.getppid() != parent:
+                raise JournalError("ansible-playbook has gone; its worker stops here.", "", "Run the same playbook again.")
             chunk, later = left[:size], left[size:]
             started = time.monotonic()
             result = self._call(chunk, begin, not later)
             begin = False
             outcomes, took = result["outcomes"], time.monotonic() - started
             # Several workers finish in any order, so what is left is found by name.
-            finished = {outcome["step_id"] for outcome in outcomes}
+            finished = {outcome["step_id"] for outcome in outcomes} | set(result.get("already", ()))
             left = [item for item in chunk if _step_id(item) not in finished] + later
             self._spent = 0.0 if outcomes else self._spent + took
             self.progress.add(outcomes)
@@ -61,6 +67,10 @@ class Slices:
             if outcomes and not result.get("waiting"):
                 size = min(MOST_STEPS, max(FIRST_STEPS, int(len(outcomes) / max(took - 0.5, 0.1) * SLICE_S)))
 
+    def drop_journal(self) -> None:
+        """The last call of a rollback, once the journal's content is kept."""
+        self.call({**self.common, "steps": pack([]), "seconds": SLICE_S, "drop": True})
+
     def _call(self, chunk: Sequence[Any], begin: bool, end: bool) -> dict[str, Any]:
         work = {
             **self.common,
@@ -70,26 +80,32 @@ class Slices:
             "end": end,
             "spent_s": self._spent,
         }
-        last_age: float | None = None
+        watching_since: float | None = None
         while True:
             result = self.call(work)
             lease = result.get("lease")
             if not lease:
                 return result
-            # A live run renews its lease; one that was killed does not, and its lease runs out.
-            if last_age is not None and lease["age_s"] < last_age:
+            now = time.monotonic()
+            watching_since = self._announce(lease, now) if watching_since is None else watching_since
+            alive = holder_is_alive(lease["holder"])
+            # From another machine nobody can see the process; a run that renews its lease for so long is alive.
+            renewed = now - lease["age_s"] - watching_since
+            if alive or (alive is None and renewed > ORPHAN_S):
                 raise JournalError(
                     f"Another run is working on this database: {lease['holder']} (run {lease['run']}).",
                     "Two runs at once could undo each other's work.",
-                    "Wait until it ends, or stop it (Ctrl-C); then run again.",
+                    "Wait until it ends, or stop it (Ctrl-C there); then run again.",
                 )
-            if last_age is None:
-                self.say(
-                    f"The lease of {lease['holder']} (run {lease['run']}) stands; it was renewed {lease['age_s']:.0f} s ago. If that "
-                    f"run was killed, the lease ends in {lease['left_s']:.0f} s. Waiting for that."
-                )
-            last_age = lease["age_s"]
             time.sleep(LEASE_POLL_S)
+
+    def _announce(self, lease: Mapping[str, Any], now: float) -> float:
+        if not holder_is_alive(lease["holder"]):
+            self.say(
+                f"The lease of {lease['holder']} (run {lease['run']}) stands, renewed {lease['age_s']:.0f} s ago; that run seems to "
+                f"have been killed. Its lease ends in {lease['left_s']:.0f} s; waiting for that."
+            )
+        return now
 
 
 def _step_id(item: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_drawing, plan_page, plan_shapes
@@ -94,3 +96,11 @@ def test_the_drawing_has_a_text_alternative() -> None:
     assert svg["role"] == "img"
     for name in str(svg["aria-labelledby"]).split():
         assert found.part(name)
+
+
+def test_a_partition_that_is_partitioned_itself_counts_as_a_partition() -> None:
+    draft = Draft()
+    draft.move("events", "tenant_kct", partitions=["events_h1", "events_h1_a", "events_h2"])
+    draft.placements = [replace(p, kind="partitioned table") if p.name == "events_h1" else p for p in draft.placements]
+    [entry] = plan_drawing.entries(draft.document())["tenant_kct"]
+    assert (entry.name, entry.note) == ("events", "+3 partitions")

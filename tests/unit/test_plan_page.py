@@ -166,6 +166,15 @@ class TestTables:
         draft.move("views", "tenant_kct", rows=1000, partitions=["views_1", "views_2"])
         assert "about 2,000 rows" in page(draft).text
 
+    def test_a_size_that_nobody_measured_counts_as_nothing(self) -> None:
+        draft = Draft()
+        draft.move("a", "tenant_kct", size=-8192)
+        draft.move("b", "tenant_kct", size=1024 * 1024)
+        html = page(draft).html
+        assert "2 tables (1.0 MB, " in html
+        assert "-8" not in html.split("<main")[1].split('id="steps"')[0].split("<svg")[0]
+        assert '<td class="r">0 B<' in html
+
     def test_steps_show_do_undo_and_locks_by_phase(self) -> None:
         draft = campus()
         found = page(draft)

@@ -1,0 +1,144 @@
+"""Drive the core without Ansible, the way the action plugins do: for matrices of cases that playbooks are too slow for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, pack, to_plain
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
+from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
+from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
+
+from tests.integration.databases import Target
+from tests.integration.evidence import JOURNAL
+
+LONG_S = 120.0
+
+
+class MortalDatabase(Database):
+    """A connection whose process kills itself with SIGKILL when it is about to send its n-th statement."""
+
+    lives = -1  # of the process: statements that it may still send; negative for no end
+
+    def execute(self, statement: str, parameters: Any = None) -> int:
+        """Count, then send."""
+        self._count()
+        return super().execute(statement, parameters)
+
+    def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Count, then send."""
+        self._count()
+        return super().rows(query, parameters)
+
+    @staticmethod
+    def _count() -> None:
+        if MortalDatabase.lives == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        MortalDatabase.lives -= 1
+
+
+@dataclass
+class Core:
+    """One migration of one database.
+
+    :param values: the configuration, as in the inventory without the prefix.
+    """
+
+    target: Target
+    values: Mapping[str, Any]
+    pace: Pace = field(default_factory=lambda: Pace(50, 30.0))
+    user: str | None = None
+    password: str | None = None
+
+    @property
+    def configuration(self) -> Configuration:
+        """Normalized."""
+        return read_configuration(self.values)
+
+    def connect(self) -> Database:
+        """A connection of the core's own kind."""
+        return MortalDatabase(parse_url(self.target.url(self.user, self.password)), "test")
+
+    def observe(self) -> tuple[Catalog, list[Entry]]:
+        """The catalog as it is, and the journal."""
+        configuration = self.configuration
+        with self.connect() as database:
+            journal = Journal(database)
+            entries = journal.done() if journal.exists() else []
+            names = [*configuration.target_names]
+            return read_catalog(database, configuration.source_schema, names, configuration.named_roles), entries
+
+    def plan(self) -> Plan:
+        """What is planned now, journaled steps taken back."""
+        catalog, entries = self.observe()
+        return make_plan(rewind(catalog, [entry.step for entry in entries]), self.configuration)
+
+    def left(self) -> list[str]:
+        """Ids of the steps that are not done."""
+        _, entries = self.observe()
+        return [step.id for step in pending(self.plan(), [entry.step for entry in entries])]
+
+    def apply(self, workers: int = 1, run: str = "") -> dict[str, Any]:
+        """Do everything that is left, both phases, as one run."""
+        plan = self.plan()
+        assert not plan.refusals, plan.refusals
+        _, entries = self.observe()
+        steps = [to_plain(step) for step in pending(plan, [entry.step for entry in entries])]
+        return self._run(Slice(run or f"run-{os.urandom(4).hex()}", "phase2", plan.digest, "the test", "0", pack(steps), LONG_S, True, True), workers)
+
+    def way_back(self) -> WayBack:
+        """The rollback, decided."""
+        catalog, entries = self.observe()
+        return plan_rollback(catalog, entries)
+
+    def roll_back(self) -> dict[str, Any]:
+        """Undo everything."""
+        way = self.way_back()
+        assert not way.refusals, way.refusals
+        items = [{"seq": entry.seq, "step": to_plain(step)} for entry, step in way.steps]
+        return self._run(Slice(f"run-{os.urandom(4).hex()}", "rollback", "", "the test", "0", pack(items), LONG_S, True, True), 1)
+
+    def _run(self, work: Slice, workers: int) -> dict[str, Any]:
+        return run_slice(self.connect, work, self.pace, workers, StopSign(LONG_S))
+
+    # --- dying ---
+
+    def killed_after(self, statements: int, work: Callable[[Core], object]) -> bool:
+        """Do ``work`` in a process of its own that dies before it sends one more statement than given.
+
+        :returns: whether it was killed; false when the work was done before that.
+        :raises AssertionError: when the process failed otherwise.
+        """
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                MortalDatabase.lives = statements
+                work(self)
+                status = 0
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        if os.WIFSIGNALED(ended):
+            assert os.WTERMSIG(ended) == signal.SIGKILL
+            return True
+        assert os.WEXITSTATUS(ended) == 0, "the work failed without being killed"
+        return False
+
+    def expire_lease(self) -> None:
+        """Let the time pass that a killed run's lease lasts; where there is one."""
+        if self.target.value(f"SELECT to_regclass('{JOURNAL}.lease')") is not None:
+            self.target.execute(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")

@@ -1,0 +1,115 @@
+"""The whole way and back, by the playbooks: look, plan, phase 1, phase 2, again, verify, write, roll back, and once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.databases import Target
+from tests.integration.evidence import State, differing, disagreements, journaled, require_same, require_same_schema, state
+from tests.integration.playbooks import Playbooks
+
+TARGETS = ("tenant_shared", "tenant_kct", "analytics")
+pytestmark = pytest.mark.playbook
+
+# Three writes by the old names and three by the new ones; what each adds, changes and removes is known.
+WRITES_BY_OLD_NAMES = (
+    "INSERT INTO public.guardians (full_name) VALUES ('By the old name')",
+    "UPDATE public.teachers SET salary = 4321 WHERE id = 1",
+    "DELETE FROM public.certificates WHERE id = (SELECT min(id) FROM public.certificates)",
+)
+WRITES_BY_NEW_NAMES = (
+    "INSERT INTO tenant_kct.departments (tenant_id, name) VALUES (1, 'By the new name')",
+    "UPDATE tenant_kct.students SET full_name = 'By the new name' WHERE id = 2",
+    "DELETE FROM analytics.funnel_steps WHERE step = (SELECT min(step) FROM analytics.funnel_steps)",
+    "INSERT INTO analytics.page_views (tenant_id, path, viewed_at) VALUES (1, '/new', '2026-03-03')",
+)
+
+
+def _write(target: Target, *statements: str) -> None:
+    target.execute(*statements)
+
+
+def _nothing_written(playbooks: Playbooks, before: State) -> None:
+    require_same(before, state(playbooks.target))
+    assert not list(playbooks.artifacts.rglob("*")), "check mode has written an artifact"
+
+
+def test_check_mode_writes_nothing_and_shows_the_sql(playbooks: Playbooks) -> None:
+    before = state(playbooks.target)
+    site = playbooks.run("site", check=True).ok()
+    _nothing_written(playbooks, before)
+    assert "57 of 57 steps would be done" in site.report
+    playbooks.run("phase1", check=True).ok()
+    _nothing_written(playbooks, before)
+    shown = playbooks.start("site", "--diff", check=True, callback="default").wait().ok()
+    _nothing_written(playbooks, before)
+    for statement in (
+        "CREATE SCHEMA tenant_kct AUTHORIZATION app_owner",
+        "ALTER TABLE public.students SET SCHEMA tenant_kct",
+        "CREATE VIEW public.students WITH (security_invoker = true)",
+    ):
+        assert statement.replace(" ", "").lower() in shown.stdout.replace(" ", "").lower()
+
+
+def test_check_mode_after_phase_1_writes_nothing(playbooks: Playbooks) -> None:
+    playbooks.all("plan", "phase1")
+    before, files = state(playbooks.target), _files(playbooks.artifacts)
+    for name in ("phase1", "phase2", "rollback"):
+        playbooks.run(name, check=True).ok()
+        require_same(before, state(playbooks.target))
+        assert _files(playbooks.artifacts) == files
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    before = state(target)
+    playbooks.all("preflight", "plan", "phase1", "phase2")
+    assert disagreements(target, TARGETS) == []
+    assert {(step["phase"]) for step in journaled(target)} == {1, 2}
+    moved = state(target)
+    assert differing(before.rows, moved.rows) == {}
+    assert differing(before.sequences, moved.sequences) == {}
+
+    for name in ("plan", "phase1", "phase2"):
+        assert playbooks.run(name).ok().changed == 0, f"a second {name} has changed something"
+    playbooks.run("verify").ok()
+    require_same(moved, state(target))
+
+    _write(target, *WRITES_BY_OLD_NAMES, *WRITES_BY_NEW_NAMES)
+    written = state(target)
+    playbooks.run("rollback").ok()
+    back = state(target)
+    require_same_schema(before.schema, back.schema)
+    require_same(State(before.schema, written.rows, written.sequences, before.settings), back)
+    assert {name: (was[0], now[0]) for name, (was, now) in differing(before.rows, back.rows).items()} == {
+        "guardians": (count(before, "guardians"), count(before, "guardians") + 1),
+        "teachers": (count(before, "teachers"),) * 2,
+        "certificates": (count(before, "certificates"), count(before, "certificates") - 1),
+        "departments": (count(before, "departments"), count(before, "departments") + 1),
+        "students": (count(before, "students"),) * 2,
+        "funnel_steps": (count(before, "funnel_steps"), count(before, "funnel_steps") - 1),
+        "page_views_2026_03": (count(before, "page_views_2026_03"), count(before, "page_views_2026_03") + 1),
+    }
+    used = {name: now[0] - was[0] for name, (was, now) in differing(before.sequences, back.sequences).items()}
+    assert used == {"guardians_id_seq": 1, "departments_id_seq": 1, "page_views_id_seq": 1}
+
+    again = playbooks.run("rollback").ok()
+    assert again.changed == 0
+    assert "nothing to roll back" in again.report
+    require_same(back, state(target))
+
+    playbooks.run("site").ok()
+    assert disagreements(target, TARGETS) == []
+    playbooks.run("rollback").ok()
+    require_same(back, state(target))
+
+
+def count(found: State, name: str) -> int:
+    """Rows of a table."""
+    return next(rows for table, rows, _ in found.rows.values() if table == name)
