@@ -323,7 +323,7 @@ def subscribers(s: Situation) -> Iterator[Finding]:
                 "subscribers",
                 WARN,
                 publication.name,
-                f"It publishes {len(hit)} of the tables that move ({', '.join(hit[:5])}{', …' if len(hit) > 5 else ''}). A subscriber applies "
+                f"It publishes tables that move: {', '.join(hit[:5])}{', …' if len(hit) > 5 else ''}. A subscriber applies "
                 "changes under the new names and stops until it has the tables there; nothing is lost, but WAL is kept meanwhile.",
                 "On each subscriber, once it has stopped or caught up: CREATE SCHEMA and ALTER TABLE … SET SCHEMA as in plan.sql. Change "
                 "topic and table filters of change-data-capture tools.",

@@ -118,11 +118,11 @@ class Database:
                 "Upgrade the server first.",
             )
         # Names in what we send are always qualified; the empty path makes sure that a mistake is an error. The other
-        # settings make text output the same whatever the database or role has set.
+        # settings make text output the same whatever the database or role has set, and plan what is prepared only once.
         self.execute(
             "SET search_path = pg_catalog; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
             "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; "
-            "SET bytea_output = 'hex'; SET client_min_messages = warning"
+            "SET bytea_output = 'hex'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan"
         )
 
     def rows(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:

@@ -44,16 +44,22 @@ class Progress:
         self.longest_held_ms = max(self.longest_held_ms, float(outcome["held_ms"]))
 
     def show(self, waiting: Mapping[str, Any] | None = None) -> None:
-        """One line; two where a step is waiting for someone."""
+        """One line; two where a step is waiting for someone.
+
+        :param waiting: the outcome, so far, of the step that is being tried.
+        """
+        if waiting is not None:
+            # The step goes on in the next slice, which begins to count anew.
+            self.retries += int(waiting["attempts"])
+            self.longest_wait_ms = max(self.longest_wait_ms, float(waiting["longest_wait_ms"]))
         left = self.total - self.done
         text = f"{self.done} of {self.total} steps {self.verb}, {self.retries} retries, longest wait for a lock "
         text += f"{self.longest_wait_ms:.0f} ms"
         if left and self.done:
             text += f", about {self.elapsed_s / self.done * left:.0f} s to go"
         self._say(text)
-        if waiting is not None and waiting["attempts"] > 1:
-            who = "; ".join(waiting["waited_for"]) or "sessions that come and go"
-            self._say(f"  waiting, attempt {waiting['attempts']}: {waiting['title']}. In front: {who}")
+        if waiting is not None and waiting["waited_for"]:
+            self._say(f"  waiting: {waiting['title']}. In front: {'; '.join(waiting['waited_for'])}")
 
     def summary(self) -> str:
         """What it took, in one sentence."""

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.playbook
 WRITES_BY_OLD_NAMES = (
     "INSERT INTO public.guardians (full_name) VALUES ('By the old name')",
     "UPDATE public.teachers SET salary = 4321 WHERE id = 1",
-    "DELETE FROM public.certificates WHERE id = (SELECT min(id) FROM public.certificates)",
+    "DELETE FROM public.notifications WHERE id = (SELECT min(id) FROM public.notifications)",
 )
 WRITES_BY_NEW_NAMES = (
     "INSERT INTO tenant_kct.departments (tenant_id, name) VALUES (1, 'By the new name')",
@@ -90,7 +90,7 @@ def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
     assert {name: (was[0], now[0]) for name, (was, now) in differing(before.rows, back.rows).items()} == {
         "guardians": (count(before, "guardians"), count(before, "guardians") + 1),
         "teachers": (count(before, "teachers"),) * 2,
-        "certificates": (count(before, "certificates"), count(before, "certificates") - 1),
+        "notifications": (count(before, "notifications"), count(before, "notifications") - 1),
         "departments": (count(before, "departments"), count(before, "departments") + 1),
         "students": (count(before, "students"),) * 2,
         "funnel_steps": (count(before, "funnel_steps"), count(before, "funnel_steps") - 1),
