@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
     pending,
     require_no_drift,
@@ -125,7 +125,7 @@ class ActionModule(DatabaseAction):
                 "report": ["There is nothing to roll back: this database has no journal."],
             }
         if self._task.check_mode:
-            line = f"{len(steps)} steps would be undone, the last first; then the journal would be exported and removed."
+            line = f"{count_of(len(steps), 'step')} would be undone, the last first; then the journal would be exported and removed."
             return {**result, "changed": True, "report": wrap(line)}
         items = [{"seq": entry.seq, "step": to_plain(step)} for entry, step in way.steps]
         work = self._slices("rollback", None, items, "undone")
@@ -159,7 +159,9 @@ class ActionModule(DatabaseAction):
             "version": VERSION,
             "accepted": accepted,
         }
-        self.say(f"{len(items)} steps to be {verb}, one short transaction each. Ctrl-C stops between two steps; the journal knows.")
+        self.say(
+            f"{count_of(len(items), 'step')} to be {verb}, one short transaction each. Ctrl-C stops between two steps; the journal knows."
+        )
         return Slices(self._call, common, items, Progress(self.say, len(items), verb), self.say)
 
     def _call(self, work: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,8 +180,7 @@ class ActionModule(DatabaseAction):
 def _require_no_refusals(refusals: Sequence[Finding], what: str) -> None:
     if refusals:
         raise PlanRefused(
-            f"{what}: {len(refusals)} finding{'s' if len(refusals) > 1 else ''} must be settled first.\n"
-            + "\n".join(finding_lines(refusals)),
+            f"{what}: {count_of(len(refusals), 'finding')} must be settled first.\n" + "\n".join(finding_lines(refusals)),
             "Nothing was touched.",
             "Settle them as said with each, or accept with a reason those that say so (multischema_accept).",
         )

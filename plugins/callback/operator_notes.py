@@ -134,7 +134,7 @@ class CallbackModule(CallbackBase):
             self._running = False
             self._explain("Interrupted.")
             if self._begun:
-                self._say("  A step that is still under way ends by itself within seconds; until then a new run is refused.")
+                self._say("  A step that is still under way ends by itself within seconds; until then a new run waits or is refused.")
 
     def _writes(self) -> bool:
         """Whether this playbook is one of ours that change a database, and may do so now."""

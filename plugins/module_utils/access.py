@@ -52,6 +52,11 @@ def _try_all(database: Database, names: Sequence[tuple[str, str]]) -> list[str]:
     return found
 
 
+def _uses(database: Database, role: str, schema: str) -> bool:
+    query = "SELECT has_schema_privilege(%s, oid, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = %s"
+    return bool(database.value(query, (role, schema)))
+
+
 def reach(database: Database, role: str, schemas: Iterable[str], oids: Sequence[int], old_names: Sequence[tuple[str, str]]) -> Reach:
     """Act as ``role`` and read every table that it may read, by the new name and, where there is a view, by the old one.
 
@@ -69,11 +74,7 @@ def reach(database: Database, role: str, schemas: Iterable[str], oids: Sequence[
     counts = dict.fromkeys(schemas, 0)
     for schema, _ in names:
         counts[schema] = counts.get(schema, 0) + 1
-    problems = [
-        f"no USAGE on schema {schema}"
-        for schema in counts
-        if not database.value("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))
-    ]
+    problems = [f"no USAGE on schema {schema}" for schema in counts if not _uses(database, role, schema)]
     try:
         database.execute(statement("SET ROLE {}", Name(role)))
         problems += _try_all(database, names)

@@ -44,6 +44,20 @@ def wrap(text: str, indent: str = "", first: str | None = None) -> list[str]:
     return lines
 
 
+def wrap_message(text: str) -> str:
+    """A message of several lines, each folded to the terminal's width and indented as it began."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        lines += wrap(line.strip(), indent=indent + "  ", first=indent) if len(line) > WIDTH else [line]
+    return "\n".join(lines)
+
+
+def count_of(number: int, word: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
 def report(checks: Iterable[Check]) -> list[str]:
     """One line a check, more where something is to be done; failures first."""
     order = {FAIL: 0, WARN: 1, PASS: 2}

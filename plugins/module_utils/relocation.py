@@ -64,9 +64,20 @@ class Pace:
     deadline_s: float = 300.0
 
 
+@dataclass(frozen=True)
+class HeadStart:
+    """What earlier slices have spent on the first step: it has one deadline, however often the work is cut."""
+
+    spent_s: float = 0.0
+    attempts: int = 0
+
+
+NO_HEAD_START = HeadStart()
+
+
 @dataclass
 class Outcome:
-    """What one step took."""
+    """What one step took; in this slice, where it was tried in several."""
 
     step_id: str
     title: str
@@ -99,15 +110,25 @@ class Relocator:
     :param run: id of the run that holds the lease.
     :param should_stop: asked between steps and attempts; true ends the work at the next safe point.
 
+    :param head_start: of the first step.
+
     ``unfinished`` is the step that was being tried when the work was stopped.
     """
 
-    def __init__(self, database: Database, run: str, pace: Pace, should_stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run: str,
+        pace: Pace,
+        should_stop: Callable[[], bool] = lambda: False,
+        head_start: HeadStart = NO_HEAD_START,
+    ) -> None:
         self.database = database
         self.journal = Journal(database)
         self.run = run
         self.pace = pace
         self.should_stop = should_stop
+        self._head_start = head_start
         self.unfinished: Outcome | None = None
         self._renewed = time.monotonic()
 
@@ -143,6 +164,7 @@ class Relocator:
 
     def _persist(self, step: Step, work: Callable[[int], float]) -> Outcome | None:
         outcome = self.unfinished = Outcome(step.id, step.title)
+        earlier, self._head_start = self._head_start, NO_HEAD_START
         started = time.monotonic()
         long_attempt = False
         while True:
@@ -159,8 +181,8 @@ class Relocator:
                 blockers = find_blockers(self.database, [member.oid for member in step.members])
                 outcome.waited_for = [str(blocker) for blocker in blockers]
                 long_attempt = self._make_way(step, blockers, outcome)
-                if time.monotonic() - started > self.pace.deadline_s:
-                    raise _late(step, outcome, self.pace) from error
+                if earlier.spent_s + time.monotonic() - started > self.pace.deadline_s:
+                    raise _late(step, outcome, earlier.attempts, self.pace) from error
                 if self._pause(outcome.attempts):
                     return None
                 outcome.attempts += 1
@@ -313,11 +335,11 @@ def _failure(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
     )
 
 
-def _late(step: Step, outcome: Outcome, pace: Pace) -> StepFailed:
+def _late(step: Step, outcome: Outcome, earlier: int, pace: Pace) -> StepFailed:
     who = "; ".join(outcome.waited_for) or "sessions that come and go"
     return StepFailed(
         step.id,
-        f"{step.title}: no lock within {pace.deadline_s:g} s ({outcome.attempts} attempts). In front: {who}.",
+        f"{step.title}: no lock within {pace.deadline_s:g} s ({earlier + outcome.attempts} attempts). In front: {who}.",
         "It gives way to the application each time rather than make it wait.",
         "End that session (SELECT pg_terminate_backend(PID)) or wait for it, then run the same playbook again; a longer "
         "multischema_deadline_s waits longer.",

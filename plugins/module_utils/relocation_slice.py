@@ -19,7 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Jo
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace, Relocator, check_pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import HeadStart, Pace, Relocator, check_pace
 
 ADVISORY_LOCK_WAIT_S = 5.0
 
@@ -57,7 +57,8 @@ class Slice:
     :param begin: whether this is the first slice of the run, which makes the journal and takes the lease.
     :param end: whether nothing comes after these steps.
     :param drop: remove the journal and do nothing else; its content has been kept on the control node.
-    :param spent_s: how long the first step has been tried in earlier slices.
+    :param spent_s: how long the first step has been tried in earlier slices, in seconds.
+    :param attempts: how often.
     """
 
     run: str
@@ -71,6 +72,7 @@ class Slice:
     end: bool = False
     drop: bool = False
     spent_s: float = 0.0
+    attempts: int = 0
     accepted: Sequence[Sequence[str]] = ()
 
 
@@ -134,8 +136,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             journal.drop()
             return {"changed": True, "outcomes": []}
         steps, undo, already = _todo(journal, work)
-        first = Pace(pace.lock_timeout_ms, max(pace.deadline_s - work.spent_s, 0.0)) if work.spent_s else pace
-        relocator = Relocator(database, work.run, first, stop)
+        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts))
         try:
             if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
                 working = Crew(connect, work.run, pace, stop).apply(steps, workers)
@@ -143,9 +144,8 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
                 working = relocator.roll_back(undo) if undo else relocator.apply(steps)
             for outcome in working:
                 outcomes.append(asdict(outcome))
-                relocator.pace = pace
         except MultischemaError as error:
-            error.result = {"outcomes": outcomes, "changed": bool(outcomes)}
+            error.result = {"done": len(outcomes), "changed": bool(outcomes)}
             if not database.broken:
                 journal.end_run(work.run, "failed")
                 journal.release_lease(work.run)

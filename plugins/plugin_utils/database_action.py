@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, from_plain, unpack
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap_message
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     ConfigurationError,
@@ -80,9 +81,9 @@ class DatabaseAction(ActionBase):
             self.options = self._read_options()
             result.update(self.work())
         except ModuleFailed as failure:
-            result.update(failure.result, failed=True)
+            result.update(failure.result, failed=True, msg=wrap_message(str(failure)))
         except MultischemaError as error:
-            result.update(error.result, failed=True, msg=str(error))
+            result.update(error.result, failed=True, msg=wrap_message(str(error)))
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
         return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, WARN, Finding, Plan, Step
 
 MOST_FINDINGS = 40
@@ -38,13 +38,13 @@ def finding_lines(findings: Iterable[Finding]) -> list[str]:
 def _verdict(plan: Plan, left: int) -> list[str]:
     count = len(plan.refusals)
     if count:
-        return wrap(f"REFUSED: {count} finding{'s' if count > 1 else ''} must be settled before anything is touched.")
+        return wrap(f"REFUSED: {count_of(count, 'finding')} must be settled before anything is touched.")
     if not plan.steps:
         return ["NOTHING TO DO: no table has to move and every schema is there."]
     if not left:
         return [f"DONE: all {len(plan.steps)} steps are in the journal; a run would change nothing."]
     done = len(plan.steps) - left
-    return [f"READY: {left} steps to do" + (f", {done} done already." if done else ".")]
+    return [f"READY: {count_of(left, 'step')} to do" + (f", {done} done already." if done else ".")]
 
 
 def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
@@ -57,13 +57,13 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
     server = plan.server
     lines = _verdict(plan, left)
     lines += wrap(
-        f"{summary['tables_moving']} tables ({size_text(summary['bytes_moving'])}) leave {plan.source_schema} in database "
+        f"{count_of(summary['tables_moving'], 'table')} ({size_text(summary['bytes_moving'])}) leave {plan.source_schema} in database "
         f"{server.database} (PostgreSQL {server.version}): "
         + ", ".join(f"{count} to {schema}" for schema, count in summary["by_schema"].items())
-        + f"; {summary['tables_staying']} stay."
+        + f"; staying there: {summary['tables_staying']}."
     )
     lines += wrap(
-        f"{summary['phase1_steps']} steps create schemas and rights (phase 1), {summary['phase2_steps']} move tables (phase 2), each "
+        f"{count_of(summary['phase1_steps'], 'step')} create schemas and rights (phase 1), {summary['phase2_steps']} move tables (phase 2), each "
         "in a transaction of its own that can be undone."
     )
     for title, chosen in (

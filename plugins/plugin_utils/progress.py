@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of
+
 
 class Progress:
     """Counts what slices report and says it.
@@ -64,7 +66,7 @@ class Progress:
     def summary(self) -> str:
         """What it took, in one sentence."""
         return (
-            f"{self.done} steps {self.verb} in {self.elapsed_s:.1f} s; {self.retries} retries, longest wait for a lock "
+            f"{count_of(self.done, 'step')} {self.verb} in {self.elapsed_s:.1f} s; {self.retries} retries, longest wait for a lock "
             f"{self.longest_wait_ms:.0f} ms, longest lock held {self.longest_held_ms:.0f} ms"
             + (f", {self.cancelled} autovacuum runs cancelled" if self.cancelled else "")
             + "."

@@ -37,6 +37,7 @@ class Slices:
     interrupted: bool = False
     journal: Any = None
     _spent: float = field(default=0.0)
+    _attempts: int = field(default=0)
 
     def run(self) -> None:
         """Work until everything is done or someone stops it.
@@ -56,15 +57,17 @@ class Slices:
             # Several workers finish in any order, so what is left is found by name.
             finished = {outcome["step_id"] for outcome in outcomes} | set(result.get("already", ()))
             left = [item for item in chunk if _step_id(item) not in finished] + later
-            self._spent = 0.0 if outcomes else self._spent + took
+            waiting = result.get("waiting")
+            self._spent, self._attempts = (0.0, 0) if outcomes else (self._spent + took, self._attempts)
+            self._attempts += int(waiting["attempts"]) if waiting else 0
             self.progress.add(outcomes)
             self.journal = result.get("journal") or self.journal
-            if left or len(self.items) > FIRST_STEPS or result.get("waiting"):
-                self.progress.show(result.get("waiting"))
+            if left or len(self.items) > FIRST_STEPS or waiting:
+                self.progress.show(waiting)
             if result.get("interrupted"):
                 self.interrupted = True
                 return
-            if outcomes and not result.get("waiting"):
+            if outcomes and not waiting:
                 size = min(MOST_STEPS, max(FIRST_STEPS, int(len(outcomes) / max(took - 0.5, 0.1) * SLICE_S)))
 
     def drop_journal(self) -> None:
@@ -79,6 +82,7 @@ class Slices:
             "begin": begin,
             "end": end,
             "spent_s": self._spent,
+            "attempts": self._attempts,
         }
         watching_since: float | None = None
         while True:

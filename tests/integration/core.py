@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, pack, to_plain
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
@@ -21,11 +21,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.relocation impor
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
+from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
+from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
+from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 
 from tests.integration.databases import Target
 from tests.integration.evidence import JOURNAL
-
-LONG_S = 120.0
 
 
 class MortalDatabase(Database):
@@ -62,6 +63,7 @@ class Core:
     pace: Pace = field(default_factory=lambda: Pace(50, 30.0))
     user: str | None = None
     password: str | None = None
+    said: list[str] = field(default_factory=list)
 
     @property
     def configuration(self) -> Configuration:
@@ -88,35 +90,68 @@ class Core:
 
     def left(self) -> list[str]:
         """Ids of the steps that are not done."""
-        _, entries = self.observe()
-        return [step.id for step in pending(self.plan(), [entry.step for entry in entries])]
+        return [step["id"] for step in self._steps_left(self.plan())]
 
-    def apply(self, workers: int = 1, run: str = "") -> dict[str, Any]:
+    def apply(self, workers: int = 1) -> Slices:
         """Do everything that is left, both phases, as one run."""
+        return self.applying(workers)()
+
+    def applying(self, workers: int = 1) -> Callable[[], Slices]:
+        """Decide what is left; what is returned does it."""
         plan = self.plan()
         assert not plan.refusals, plan.refusals
-        _, entries = self.observe()
-        steps = [to_plain(step) for step in pending(plan, [entry.step for entry in entries])]
-        return self._run(Slice(run or f"run-{os.urandom(4).hex()}", "phase2", plan.digest, "the test", "0", pack(steps), LONG_S, True, True), workers)
+        left = self._steps_left(plan)
+        return lambda: self.work("phase2", plan.digest, left, workers)
 
     def way_back(self) -> WayBack:
         """The rollback, decided."""
         catalog, entries = self.observe()
         return plan_rollback(catalog, entries)
 
-    def roll_back(self) -> dict[str, Any]:
-        """Undo everything."""
+    def roll_back(self) -> Slices:
+        """Undo everything, and remove the journal."""
+        return self.rolling_back()()
+
+    def rolling_back(self) -> Callable[[], Slices]:
+        """Decide what is to be undone; what is returned does it."""
         way = self.way_back()
         assert not way.refusals, way.refusals
         items = [{"seq": entry.seq, "step": to_plain(step)} for entry, step in way.steps]
-        return self._run(Slice(f"run-{os.urandom(4).hex()}", "rollback", "", "the test", "0", pack(items), LONG_S, True, True), 1)
 
-    def _run(self, work: Slice, workers: int) -> dict[str, Any]:
-        return run_slice(self.connect, work, self.pace, workers, StopSign(LONG_S))
+        def undo() -> Slices:
+            work = self.work("rollback", "", items)
+            assert work.journal is not None
+            work.drop_journal()
+            return work
+
+        return undo
+
+    def work(self, door: str, digest: str, items: list[Any], workers: int = 1) -> Slices:
+        """One run, cut into slices as in a playbook, but without Ansible between them."""
+
+        def call(work: Mapping[str, Any]) -> dict[str, Any]:
+            return run_slice(self.connect, Slice(**work), self.pace, workers, StopSign(work["seconds"]))
+
+        common = {
+            "run": f"test-{os.urandom(4).hex()}",
+            "door": door,
+            "plan_digest": digest,
+            "operator": this_process(),
+            "version": "0",
+            "accepted": [],
+        }
+        work = Slices(call, common, items, Progress(self.said.append, len(items), "done"), self.said.append)
+        work.run()
+        return work
+
+    def _steps_left(self, plan: Plan) -> list[Any]:
+        _, entries = self.observe()
+        return [to_plain(step) for step in pending(plan, [entry.step for entry in entries])]
 
     # --- dying ---
 
-    def killed_after(self, statements: int, work: Callable[[Core], object]) -> bool:
+    @staticmethod
+    def killed_after(statements: int, work: Callable[[], object]) -> bool:
         """Do ``work`` in a process of its own that dies before it sends one more statement than given.
 
         :returns: whether it was killed; false when the work was done before that.
@@ -127,7 +162,7 @@ class Core:
             status = 1
             try:
                 MortalDatabase.lives = statements
-                work(self)
+                work()
                 status = 0
             finally:
                 os._exit(status)

@@ -167,7 +167,7 @@ def summary() -> None:
         ]
     psql = f"{_short(server.bin_dir / 'psql')} -h 127.0.0.1 -p {server.port} -U postgres {DATABASE}"
     steps.append(("Look around", f"PGPASSWORD=$(cat {_short(PASSWORD_FILE)}) {psql}"))
-    steps.append(("Stop and delete the sandbox", f"{_program('python')} -m tests.support.demo down"))
+    steps.append(("Stop and delete the sandbox", "make clean"))
     for what, command in steps:
         print(f"  {what}:\n    {command}")
 
@@ -201,9 +201,7 @@ def _fill(server: Server, size: str, fresh: bool) -> None:
     contents = _contents(server)
     if any(content.tables for content in contents):
         where = ", ".join(content.name for content in contents)
-        print(
-            f"The database {DATABASE} is there already, with tables in {where}: left as it is (--fresh makes it anew)"
-        )
+        print(f"The database {DATABASE} is there already, with tables in {where}: left as it is (--fresh makes it anew)")
         return
     print(f"Loading the sample database {DATABASE} ({size}) …", flush=True)
     connection = server.connect(DATABASE)
@@ -289,9 +287,7 @@ def main() -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog=ME, description=__doc__)
     parser.add_argument("command", choices=("up", "down", "status", "summary"))
-    parser.add_argument(
-        "--major", type=int, help=f"PostgreSQL version (default: ${MAJOR_VARIABLE}, or {DEFAULT_MAJOR})"
-    )
+    parser.add_argument("--major", type=int, help=f"PostgreSQL version (default: ${MAJOR_VARIABLE}, or {DEFAULT_MAJOR})")
     parser.add_argument("--size", choices=sorted(SIZES), default="full", help="of the sample (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="up: make the database anew, whatever is in it")
     options = parser.parse_args()

@@ -1,0 +1,397 @@
+"""Every finding: a database that has it, and one that has not."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils import drift, findings, placement, planner, rollback_plan
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, EventTrigger, Publication, Role, TypeName
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
+
+from tests.unit import builders as b
+from tests.unit.builders import OWNER, catalog, configuration, everything, found, grant, mover, named, oid, one, relation, schema, table
+
+WITHOUT_VIEWS = configuration(compatibility_views=False)
+STAYS = configuration({"tenant": "nothing_*"}, unplaced="keep")
+TENANT = schema("tenant")
+
+
+def publication(**values: Any) -> Publication:
+    return Publication("cdc", **{"owner": "postgres", "all_tables": False, **values})
+
+
+class Case:
+    """A finding with a database that has it and similar ones that have not."""
+
+    def __init__(
+        self, finding: str, severity: str, obj: str, bad: Catalog, *good: Catalog, wanted: Configuration | None = None, says: str = "", **facts: Any
+    ) -> None:
+        self.finding, self.severity, self.object = finding, severity, obj
+        self.bad, self.good, self.wanted, self.says, self.facts = bad, good, wanted, says, facts
+
+
+def two(*extra: Any, **values: Any) -> Catalog:
+    return catalog(table("orders"), *extra, schemas=[TENANT], **values)
+
+
+ORDERS = table("orders")
+STX = table("orders", statistics=(b.statistics("orders_stx"),))
+GRANTED = table("orders", column_grants=grant("web", column="id"), acl=everything(OWNER))
+SECURED = table("orders", row_security=True)
+MEMBER = Role(OWNER, mover_is_member=True, creates_in_source=True)
+NO_MEMBER = Role(OWNER, mover_is_member=False, creates_in_source=True)
+KEEPS_VIEW = Role(OWNER, mover_is_member=True, creates_in_source=False)
+LEAK = (b.default_privileges("postgres", "public", *grant("web")),)
+MOVER = mover(create_on_schemas=("public", "tenant"))
+
+CASES = [
+    Case(
+        "collision",
+        "refuse",
+        "public.orders",
+        two(relations=[relation("orders", "v", "tenant")]),
+        two(relations=[relation("orders", "v", "elsewhere"), relation("others", "v", "tenant")]),
+        says="Its table orders cannot go to tenant: a view of that name is already there.",
+    ),
+    Case(
+        "collision",
+        "refuse",
+        "public.orders",
+        two(relations=[relation("orders_pkey", "S", "tenant")]),
+        says="Its index orders_pkey cannot go to tenant: a sequence of that name",
+    ),
+    Case(
+        "collision",
+        "refuse",
+        "public.orders",
+        catalog(table("orders", sequences=(b.sequence("orders_id_seq"),)), relations=[relation("orders_id_seq", "i", "tenant")]),
+        says="Its sequence orders_id_seq cannot go to tenant",
+    ),
+    Case(
+        "collision",
+        "refuse",
+        "public.orders",
+        two(types=(TypeName(1, "tenant", "orders", "e"),)),
+        two(types=(TypeName(1, "tenant", "order", "e"), TypeName(2, "elsewhere", "orders", "e"))),
+        says="Its row type orders cannot go to tenant: a type of that name",
+    ),
+    Case("collision", "refuse", "public.orders", two(types=(TypeName(1, "tenant", "_orders", "d"),)), says="Its row type _orders"),
+    Case(
+        "collision",
+        "refuse",
+        "public.orders",
+        catalog(STX, statistics=[b.statistics("orders_stx", "tenant")]),
+        catalog(STX, statistics=[b.statistics("orders_stx", "elsewhere")]),
+        catalog(replace(STX, statistics=(b.statistics("orders_stx", "elsewhere"),)), statistics=[b.statistics("orders_stx", "tenant")]),
+        says="Its statistics orders_stx",
+    ),
+    Case(
+        "not_owner",
+        "refuse",
+        "public.orders",
+        two(server=MOVER, roles=[NO_MEMBER]),
+        two(server=MOVER, roles=[MEMBER]),
+        two(roles=[NO_MEMBER]),
+        catalog(table("orders", owner="migrator"), schemas=[TENANT], server=MOVER),
+        says="GRANT app_owner TO migrator",
+    ),
+    Case(
+        "undo_impossible",
+        "refuse",
+        "public",
+        two(server=mover(create_on_schemas=("tenant",))),
+        two(server=MOVER),
+        two(),
+        says="GRANT CREATE ON SCHEMA public TO migrator",
+    ),
+    Case(
+        "target_not_writable",
+        "refuse",
+        "tenant",
+        two(server=mover(create_on_schemas=("public",))),
+        two(server=MOVER),
+        catalog(ORDERS, server=mover(create_on_schemas=("public",))),
+        two(),
+        says="GRANT CREATE ON SCHEMA tenant TO migrator",
+    ),
+    Case(
+        "schemas_not_creatable",
+        "refuse",
+        "shop",
+        catalog(ORDERS, server=mover(create_on_database=False)),
+        catalog(ORDERS, server=mover()),
+        two(server=mover(create_on_database=False, create_on_schemas=("public", "tenant"))),
+        catalog(ORDERS, server=b.server(create_on_database=False)),
+        says="GRANT CREATE ON DATABASE shop TO migrator",
+    ),
+    Case(
+        "unknown_owner",
+        "refuse",
+        "tenant",
+        catalog(ORDERS),
+        catalog(ORDERS, roles=[Role("boss")]),
+        two(),
+        wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
+        says="boss",
+    ),
+    Case(
+        "schema_owner_differs",
+        "warn",
+        "tenant",
+        catalog(ORDERS, schemas=[schema("tenant", "other")], roles=[Role("boss")]),
+        catalog(ORDERS, schemas=[schema("tenant", "boss")], roles=[Role("boss")]),
+        catalog(ORDERS, roles=[Role("boss")]),
+        wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
+        says="ALTER SCHEMA tenant OWNER TO boss",
+    ),
+    Case(
+        "unknown_role",
+        "refuse",
+        "web",
+        catalog(ORDERS),
+        catalog(ORDERS, roles=[Role("web")]),
+        wanted=configuration(application_roles=["web"]),
+        says="does not exist",
+    ),
+    Case(
+        "inheritance_only",
+        "refuse",
+        "public.orders",
+        two(table("old_orders", parents=["orders"])),
+        two(b.partition("orders_1", "orders")),
+        two(),
+        acceptable=True,
+        says="accept the finding inheritance_only",
+    ),
+    Case(
+        "column_privileges",
+        "auto",
+        "public.orders",
+        catalog(GRANTED),
+        catalog(table("orders", acl=(*everything(OWNER), *grant("web")))),
+        says="web may see only some of its columns",
+    ),
+    Case("column_privileges", "refuse", "public.orders", catalog(replace(GRANTED, row_security=True)), acceptable=True, says="row security"),
+    Case(
+        "column_privileges",
+        "refuse",
+        "public.orders",
+        catalog(GRANTED, server=MOVER, roles=[KEEPS_VIEW]),
+        acceptable=True,
+        says="must belong to app_owner",
+    ),
+    Case(
+        "row_security",
+        "refuse",
+        "public.orders",
+        catalog(SECURED, server=b.server(14)),
+        catalog(SECURED, server=b.server(15)),
+        catalog(ORDERS, server=b.server(14)),
+        says="PostgreSQL 14 has no security_invoker views",
+    ),
+    Case(
+        "view_owner",
+        "warn",
+        "public.orders",
+        two(server=MOVER, roles=[KEEPS_VIEW]),
+        two(server=MOVER, roles=[MEMBER]),
+        two(roles=[KEEPS_VIEW]),
+        says="will belong to migrator",
+    ),
+    Case(
+        "default_privileges_on_view",
+        "auto",
+        "public.orders",
+        two(default_privileges=LEAK),
+        two(default_privileges=(b.default_privileges("someone", "public", *grant("web")),)),
+        catalog(table("orders", acl=(*everything(OWNER), *grant("web"))), default_privileges=LEAK),
+        two(default_privileges=(b.default_privileges("postgres", "public", *grant(OWNER)),)),
+        says="web",
+    ),
+    Case(
+        "statistics",
+        "auto",
+        "public.orders",
+        catalog(STX),
+        catalog(replace(STX, statistics=(b.statistics("orders_stx", "elsewhere"),))),
+        two(),
+        says="orders_stx",
+    ),
+    Case(
+        "publication_joins",
+        "refuse",
+        "cdc",
+        two(publications=(publication(schemas=("tenant",)),)),
+        two(publications=(publication(schemas=("public",)),)),
+        two(publications=(publication(tables=(oid("orders"),)),)),
+        says="ALTER PUBLICATION cdc DROP TABLES IN SCHEMA tenant",
+    ),
+    Case(
+        "publication_leaves",
+        "auto",
+        "public.orders",
+        two(publications=(publication(schemas=("public",)),)),
+        two(publications=(publication(schemas=("public",), tables=(oid("orders"),)),)),
+        two(publications=(publication(schemas=("tenant",)),)),
+        says="it is added by name",
+    ),
+    Case(
+        "publication_leaves",
+        "refuse",
+        "public.orders",
+        two(publications=(publication(schemas=("public",)),), server=MOVER, roles=[Role("postgres", mover_is_member=False)]),
+        says="Connect as postgres or a superuser",
+    ),
+    Case(
+        "publication_leaves",
+        "auto",
+        "public.orders",
+        two(publications=(publication(schemas=("public",), owner="boss"),), server=MOVER, roles=[Role("boss", mover_is_member=True)]),
+    ),
+    Case(
+        "publication_all_tables",
+        "refuse",
+        "cdc",
+        two(publications=(publication(all_tables=True),)),
+        two(publications=(publication(tables=(oid("orders"),)),)),
+        acceptable=True,
+        says="multischema_journal",
+    ),
+    Case(
+        "subscribers",
+        "warn",
+        "cdc",
+        two(publications=(publication(tables=(oid("orders"),)),)),
+        two(publications=(publication(tables=(oid("another"),)),)),
+        two(publications=(publication(all_tables=True),)),
+        says="public.orders",
+    ),
+    Case("subscribers", "warn", "cdc", two(publications=(publication(schemas=("public",)),))),
+    Case(
+        "event_trigger",
+        "warn",
+        "audit",
+        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", True),)),
+        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", False),)),
+        says="public.log()",
+    ),
+    Case(
+        "large_tree",
+        "warn",
+        "public.orders",
+        catalog(table("orders", "p"), *(b.partition(f"orders_{n}", "orders") for n in range(findings.LARGE_TREE))),
+        catalog(table("orders", "p"), *(b.partition(f"orders_{n}", "orders") for n in range(findings.LARGE_TREE - 1))),
+        says=f"with {findings.LARGE_TREE} members in one transaction",
+    ),
+    Case("dump_by_name", "warn", "public", two(), catalog(), says="-n tenant"),
+    # What the planner notices while it makes the steps of phase 1.
+    Case("schema_usage", "auto", "tenant", two(), catalog(table("orders", owner="postgres"), schemas=[TENANT]), says="app_owner get it"),
+    Case(
+        "default_privileges",
+        "auto",
+        "tenant: app_owner",
+        two(default_privileges=(b.default_privileges(OWNER, "public", *grant("web")),)),
+        two(default_privileges=(b.default_privileges(OWNER, "elsewhere", *grant("web")),)),
+        two(default_privileges=(b.default_privileges(OWNER, None, *grant("web")),)),
+        two(default_privileges=tuple(b.default_privileges(OWNER, name, *grant("web")) for name in ("public", "tenant"))),
+        says="they are copied",
+    ),
+    Case(
+        "default_privileges",
+        "warn",
+        "tenant: app_owner",
+        two(default_privileges=(b.default_privileges(OWNER, "public", *grant("web")),), server=MOVER, roles=[NO_MEMBER]),
+        says="may not copy them",
+    ),
+]
+IDS = [f"{case.finding}-{number}" for number, case in enumerate(CASES)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_database_that_has_it(case: Case) -> None:
+    finding = one(found(case.bad, case.wanted), case.finding)
+    assert (finding.severity, finding.object) == (case.severity, case.object)
+    assert finding.acceptable is case.facts.get("acceptable", False)
+    assert case.says in f"{finding.reason} {finding.remedy}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_databases_that_have_not(case: Case) -> None:
+    for seen in case.good:
+        assert named(found(seen, case.wanted), case.finding) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_whatever_refuses_says_the_way_out(case: Case) -> None:
+    for finding in found(case.bad, case.wanted):
+        assert finding.reason
+        if finding.severity == "refuse":
+            assert finding.remedy.endswith((".", ")", "'")), finding
+
+
+OF_MOVES = [c for c in CASES if c.finding not in ("unknown_owner", "schema_owner_differs", "unknown_role", "default_privileges", "schema_usage")]
+
+
+@pytest.mark.parametrize("case", OF_MOVES, ids=[f"{c.finding}-{n}" for n, c in enumerate(OF_MOVES)])
+def test_nothing_is_found_on_tables_that_stay(case: Case) -> None:
+    assert named(found(case.bad, replace(STAYS, placement=())), case.finding) == []
+
+
+OF_VIEWS = [c for c in CASES if c.finding in ("inheritance_only", "column_privileges", "row_security", "view_owner", "default_privileges_on_view")]
+
+
+@pytest.mark.parametrize("case", OF_VIEWS, ids=[f"{c.finding}-{n}" for n, c in enumerate(OF_VIEWS)])
+def test_without_views_there_is_no_trouble_with_views(case: Case) -> None:
+    assert named(found(case.bad, WITHOUT_VIEWS), case.finding) == []
+
+
+# Ids that other files have tests for.
+ELSEWHERE = {
+    "test_placement.py": {
+        "bookkeeping_table",
+        "extension_member",
+        "partition_elsewhere",
+        "reserved_target",
+        "rule_matches_nothing",
+        "rule_never_wins",
+        "unlisted_target",
+        "unplaced_table",
+    },
+    "test_planner.py": {"accepted_nothing"},
+    "test_rollback_plan.py": {"name_taken", "schema_not_empty", "undo_impossible", "view_has_dependents"},
+}
+
+
+def ids_in(module: Any) -> set[str]:
+    """First arguments of every ``Finding(…)`` in a module."""
+    calls = [n for n in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Finding"]
+    return {str(ast.literal_eval(call.args[0])) for call in made}
+
+
+def test_every_finding_of_the_core_has_tests() -> None:
+    tested = {case.finding for case in CASES}.union(*ELSEWHERE.values())
+    made = set().union(*(ids_in(module) for module in (findings, placement, planner, rollback_plan, drift)))
+    assert made - tested == set(), "write a case with a database that has it and one that has not"
+    assert tested - made == set(), "these are not made any more"
+    for file, ids in ELSEWHERE.items():
+        text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+        assert {name for name in ids if f'"{name}"' not in text} == set(), file
+
+
+def test_an_owner_that_the_connected_role_cannot_give_a_schema_to_is_refused() -> None:
+    seen = catalog(ORDERS, server=MOVER, roles=[MEMBER, Role("boss", mover_is_member=False)])
+    refusals = b.plan(seen, configuration(schemas=[{"name": "tenant", "owner": "boss"}])).refusals
+    assert [finding for finding in refusals if "boss" in f"{finding.reason} {finding.remedy}"], "CREATE SCHEMA … AUTHORIZATION boss would fail"
+
+
+def test_findings_name_objects_as_a_person_writes_them() -> None:
+    seen = catalog(table('Odd "x"', statistics=(b.statistics("s"),)))
+    assert isinstance(one(found(seen), "statistics"), Finding)
+    assert one(found(seen), "statistics").object == 'public."Odd ""x"""'
