@@ -63,6 +63,7 @@ class Statistics:
     oid: int
     schema: str
     name: str
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,19 +190,21 @@ class Publication:
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger: its function runs inside the transactions of a migration."""
+    """An event trigger: its function runs inside the transactions of a migration. ``source`` is the function's text."""
 
     name: str
     event: str
     function: str
     enabled: bool
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class Role:
     """A role that owns or is granted something here.
 
-    ``mover_is_member``: the connected role has its rights. ``uses_source`` and ``creates_in_source``: what it may do in
+    ``mover_is_member``: the connected role has its rights. ``mover_can_become``: it may also give objects to it (SET ROLE).
+    ``uses_source`` and ``creates_in_source``: what it may do in
     the source schema, by whatever way it got the right.
     """
 
@@ -209,6 +212,7 @@ class Role:
     can_login: bool = True
     superuser: bool = False
     mover_is_member: bool = True
+    mover_can_become: bool = True
     uses_source: bool = True
     creates_in_source: bool = False
 
@@ -227,7 +231,9 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)
     create_on_database: bool = True
     create_on_schemas: tuple[str, ...] = ()
+    use_on_schemas: tuple[str, ...] = ()
     public_uses_source: bool = True
+    role_called_public: bool = False
 
     @property
     def major(self) -> int:

@@ -10,7 +10,10 @@ SERVER = """
 SELECT current_setting('server_version_num')::int AS version_num, current_setting('server_version') AS version,
        current_database() AS database, d.oid::bigint AS database_oid, current_user AS "user",
        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
-       has_database_privilege(current_user, d.oid, 'CREATE') AS create_on_database
+       has_database_privilege(current_user, d.oid, 'CREATE') AS create_on_database,
+       EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+                WHERE r.rolname = 'PUBLIC' AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, d.oid))
+         AS role_called_public
   FROM pg_catalog.pg_database d WHERE d.datname = current_database()
 """
 
@@ -36,7 +39,8 @@ SELECT n.oid::bigint, n.nspname, pg_get_userbyid(n.nspowner), obj_description(n.
                    FROM aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
                   WHERE a.grantee <> n.nspowner), '[]'),
        EXISTS (SELECT FROM aclexplode(COALESCE(n.nspacl, acldefault('n', n.nspowner))) a
-                WHERE a.grantee = 0 AND a.privilege_type = 'USAGE')
+                WHERE a.grantee = 0 AND a.privilege_type = 'USAGE'),
+       has_schema_privilege(current_user, n.oid, 'USAGE')
   FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY(%(scope)s) ORDER BY n.nspname
 """
 
@@ -102,10 +106,10 @@ SELECT d.refobjid::bigint, s.oid::bigint, s.relname, att.attname, d.deptype = 'i
 """
 
 STATISTICS = """
-SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname
+SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname, pg_get_userbyid(s.stxowner)
   FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
   JOIN pg_catalog.pg_class c ON c.oid = s.stxrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
- WHERE n.nspname = ANY(%(scope)s) OR cn.nspname = ANY(%(scope)s) ORDER BY 3, 4
+ WHERE n.nspname = ANY(%(scope)s) OR cn.nspname = ANY(%(scope)s) ORDER BY 1, 2
 """
 
 # What the catalog stores about a table's parts, in forms that do not contain the names of schemas: expressions as node
@@ -218,13 +222,13 @@ SELECT pn.pnpubid::bigint, n.nspname FROM pg_catalog.pg_publication_namespace pn
 """
 
 EVENT_TRIGGERS = """
-SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D'
+SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D', p.prosrc
   FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY e.evtname
 """
 
 ROLES = """
-SELECT r.rolname, r.rolcanlogin, r.rolsuper, pg_has_role(current_user, r.oid, 'USAGE'),
+SELECT r.rolname, r.rolcanlogin, r.rolsuper, pg_has_role(current_user, r.oid, 'USAGE'), pg_has_role(current_user, r.oid, {become}),
        COALESCE(has_schema_privilege(r.oid, s.oid, 'USAGE'), false), COALESCE(has_schema_privilege(r.oid, s.oid, 'CREATE'), false)
   FROM pg_catalog.pg_roles r LEFT JOIN pg_catalog.pg_namespace s ON s.nspname = %(source)s
  WHERE r.rolname = ANY(%(roles)s) ORDER BY r.rolname

@@ -28,6 +28,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
+SET_OPTION_SINCE = 160000
 
 
 def read_server(database: Database) -> Server:
@@ -42,6 +43,7 @@ def read_server(database: Database) -> Server:
         user=row[4],
         superuser=row[5],
         create_on_database=row[6],
+        role_called_public=row[7],
         settings=dict(database.rows(q.SETTINGS)),
     )
 
@@ -151,12 +153,16 @@ def read_catalog(
         publications = _publications(database, server, scope)
         named = [*further_roles, server.user]
         named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
-        roles = database.rows(q.ROLES, {**scope, "roles": _role_names(named, tables)})
+        named += [schema.owner for schema in schemas]
+        # Since PostgreSQL 16 a membership may come without the right to become the role.
+        become = "'SET'" if server.version_num >= SET_OPTION_SINCE else "'MEMBER'"
+        roles = database.rows(q.ROLES.format(become=become), {**scope, "roles": _role_names(named, tables)})
         return Catalog(
             server=Server(
                 **{
                     **vars(server),
                     "create_on_schemas": tuple(row[1] for row in schema_rows if row[4]),
+                    "use_on_schemas": tuple(row[1] for row in schema_rows if row[8]),
                     "public_uses_source": any(row[7] for row in schema_rows if row[1] == source_schema),
                 }
             ),

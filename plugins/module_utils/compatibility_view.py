@@ -15,12 +15,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.privileges impor
     all_table_privileges,
     defaults_for_new_tables,
     grant_on_relation,
+    touched_by_defaults,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
     Name,
     comma,
     fragment,
-    keyword,
     nothing,
     role,
     statement,
@@ -48,7 +48,15 @@ class CompatibilityView:
         server, owner = self.catalog.server, self.catalog.role(self.table.owner)
         if self.table.owner == server.user or server.superuser:
             return True
-        return owner is not None and owner.mover_is_member and owner.creates_in_source
+        return owner is not None and owner.mover_can_become and owner.creates_in_source
+
+    @property
+    def owner_has_all(self) -> bool:
+        """Whether the table's owner has kept every privilege on it; a view that runs as the owner depends on that."""
+        if self.table.acl is None:
+            return True
+        own = {grant.privilege for grant in self.table.acl if grant.grantee == self.table.owner}
+        return own == all_table_privileges(self.catalog.server.version_num)
 
     def statements(self) -> list[str]:
         """SQL that makes the view with exactly the table's privileges, to be run after the table has moved."""
@@ -68,20 +76,24 @@ class CompatibilityView:
         return made + self._privileges(view, owner)
 
     def _privileges(self, view: Name, owner: str) -> list[str]:
-        table, everything = self.table, all_table_privileges(self.catalog.server.version_num)
-        # What default privileges have just given to others is taken back before the table's own list is copied.
-        leaked = defaults_for_new_tables(self.catalog, self.catalog.server.user, table.schema) - {owner}
+        """Exactly the table's privileges, whatever default privileges have just put on the view."""
+        table, user = self.table, self.catalog.server.user
+        touched = touched_by_defaults(self.catalog, user, table.schema)
+        leaked = defaults_for_new_tables(self.catalog, user, table.schema) - {owner}
+        own = [grant for grant in table.acl or () if grant.grantee == table.owner]
         made = []
         if leaked:
             made.append(statement("REVOKE ALL ON {} FROM {}", view, comma(role(name) for name in sorted(leaked))))
-        acl = table.acl
-        if acl is None and owner != table.owner:
-            made.append(statement("GRANT ALL ON {} TO {}", view, Name(table.owner)))
-        if acl is not None:
-            own = [grant for grant in acl if grant.grantee == owner]
-            if owner == table.owner and {grant.privilege for grant in own} != everything:
-                made.append(statement("REVOKE {} ON {} FROM {}", keyword("ALL"), view, Name(owner)))
-                made.extend(grant_on_relation(view, own))
-            made.extend(grant_on_relation(view, [grant for grant in acl if grant.grantee != owner]))
-        made.extend(grant_on_relation(view, [grant for grant in table.column_grants if grant.grantee != owner]))
-        return made
+        if owner == table.owner and not self.owner_has_all:
+            made.append(statement("REVOKE ALL ON {} FROM {}", view, Name(owner)))
+            made.extend(grant_on_relation(view, own))
+        elif owner == table.owner and touched:
+            made.append(statement("GRANT ALL ON {} TO {}", view, Name(owner)))
+        elif owner != table.owner:
+            made.append(statement("GRANT ALL ON {} TO {}", view, Name(owner)) if touched else "")
+            everything = [statement("GRANT ALL ON {} TO {}", view, Name(table.owner))]
+            made.extend(everything if self.owner_has_all else grant_on_relation(view, own))
+        others = [grant for grant in (*(table.acl or ()), *table.column_grants) if grant.grantee not in (owner, table.owner)]
+        made.extend(grant_on_relation(view, [grant for grant in others if grant.column is None]))
+        made.extend(grant_on_relation(view, [grant for grant in others if grant.column is not None]))
+        return [line for line in made if line]

@@ -25,7 +25,6 @@ _CREATE = f"""
 CREATE SCHEMA {JOURNAL_SCHEMA};
 COMMENT ON SCHEMA {JOURNAL_SCHEMA} IS 'dbops.multischema: what the running migration has done; rollback.yml reads it and removes it';
 CREATE TABLE {JOURNAL_SCHEMA}.journal (format int PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT clock_timestamp());
-INSERT INTO {JOURNAL_SCHEMA}.journal (format) VALUES ({FORMAT});
 CREATE TABLE {JOURNAL_SCHEMA}.run (
   id text PRIMARY KEY, door text NOT NULL, plan_digest text NOT NULL, operator text NOT NULL, version text NOT NULL,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(), finished_at timestamptz, outcome text
@@ -41,7 +40,9 @@ CREATE TABLE {JOURNAL_SCHEMA}.accepted (
 );
 CREATE TABLE {JOURNAL_SCHEMA}.lease (
   run text PRIMARY KEY, holder text NOT NULL, renewed_at timestamptz NOT NULL, expires_at timestamptz NOT NULL
-)
+);
+GRANT ALL ON ALL TABLES IN SCHEMA {JOURNAL_SCHEMA} TO CURRENT_USER;
+INSERT INTO {JOURNAL_SCHEMA}.journal (format) VALUES ({FORMAT})
 """
 
 # Advisory locks belong to one database, so one key is enough: "mult" in ASCII.
@@ -101,6 +102,12 @@ class Journal:
     def create(self) -> None:
         """Make the journal unless it is there. Two runs that start at once are told apart by the advisory lock."""
         if not self.exists():
+            if self.database.value("SELECT to_regnamespace(%s)", (JOURNAL_SCHEMA,)) is not None:
+                raise JournalError(
+                    f"There is a schema {JOURNAL_SCHEMA} in this database, and it is not a journal of this tool.",
+                    "What is done is written there.",
+                    f"Look at what it holds and rename or drop it: ALTER SCHEMA {JOURNAL_SCHEMA} RENAME TO …",
+                )
             with self.database.transaction():
                 self.database.execute(_CREATE)
 
@@ -138,7 +145,7 @@ class Journal:
             f"WITH lease AS (SELECT run FROM {JOURNAL_SCHEMA}.lease WHERE run = $1::text FOR KEY SHARE) "
             f"INSERT INTO {JOURNAL_SCHEMA}.step (id, run, phase, definition, identity, attempts) "
             "SELECT $2::text, lease.run, $3::int, $4::jsonb, $5::jsonb, $6::int FROM lease RETURNING seq",
-            (run, step.id, step.phase, json.dumps(to_plain(step)), json.dumps(identity), attempts),
+            (run, step.id, step.phase, _json(to_plain(step)), _json(identity), attempts),
         )
         if not written:
             raise _lease_lost()
@@ -233,6 +240,11 @@ class Journal:
     def lock(self) -> bool:
         """Take the advisory lock of this session: the second guard, against a run that only seems dead."""
         return bool(self.database.value("SELECT pg_try_advisory_lock(%s, 0)", (_ADVISORY_CLASS,)))
+
+
+def _json(data: Any) -> str:
+    """JSON that a database of any encoding can store: escapes would have to be converted by the server."""
+    return json.dumps(data, ensure_ascii=False)
 
 
 def _lease_lost() -> JournalError:

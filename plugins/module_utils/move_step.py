@@ -17,12 +17,22 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
 )
 
 
-def lock_statement(schema: str, tables: Iterable[Table]) -> Iterator[str]:
-    """One ``LOCK TABLE`` for a list, which recurses to partitions, children and what a view reads.
+def _lockable(catalog: Catalog, table: Table) -> bool:
+    """Whether ``LOCK TABLE`` is allowed: not for foreign tables, and not for an owner who has given up writing.
 
-    Foreign tables are left out: PostgreSQL has no LOCK for them, and their ALTER waits under ``lock_timeout`` anyway.
+    Without it the ALTER takes the same lock, under the same ``lock_timeout``.
     """
-    names = [Name(schema, table.name) for table in tables if table.kind != "f"]
+    if table.kind == "f":
+        return False
+    if catalog.server.superuser or table.acl is None:
+        return True
+    mine = {grant.privilege for grant in table.acl if grant.grantee in (table.owner, catalog.server.user)}
+    return bool(mine & {"UPDATE", "DELETE", "TRUNCATE", "MAINTAIN"})
+
+
+def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table]) -> Iterator[str]:
+    """One ``LOCK TABLE`` for a list of roots, which recurses to their partitions and children."""
+    names = [Name(schema, table.name) for table in tables if _lockable(catalog, table)]
     if names:
         yield statement("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", comma(names))
 
@@ -37,7 +47,7 @@ def publications_left(catalog: Catalog, table: Table) -> list[Publication]:
     return [
         publication
         for publication in catalog.publications
-        if table.schema in publication.schemas and table.oid not in publication.tables and table.kind != "f"
+        if table.schema in publication.schemas and table.oid not in publication.tables and table.kind != "f" and table.persistence == "p"
     ]
 
 
@@ -51,6 +61,14 @@ def _members(group: Group, source: str) -> tuple[Member, ...]:
     return tuple(members)
 
 
+def _settled(catalog: Catalog, group: Group) -> list[int]:
+    """What belongs to the tables and stood elsewhere before: a rollback must leave it there."""
+    source = catalog.source_schema
+    inside = {member.oid for member in group.members}
+    below = [table.oid for table in catalog.tables if table.schema != source and inside.intersection(table.parents)]
+    return sorted(below + [s.oid for member in group.members for s in member.statistics if s.schema != source])
+
+
 class MoveTables:
     """Move a group of tables, with what belongs to them, and leave views under the old names."""
 
@@ -60,7 +78,7 @@ class MoveTables:
     def build(catalog: Catalog, group: Group) -> Step:
         """The step for one group that leaves the source schema."""
         source, target = catalog.source_schema, group.schema or ""
-        do = [*lock_statement(source, _roots(group))]
+        do = [*lock_statement(catalog, source, _roots(group))]
         undo_views, undo_moves, undo_after = [], [], []
         views: list[str] = []
         added: list[list[object]] = []
@@ -79,7 +97,8 @@ class MoveTables:
             if group.view:
                 views.extend(CompatibilityView(catalog, table, target).statements())
                 undo_views.append(statement("DROP VIEW {}", Name(source, table.name)))
-        undo_lock = lock_statement(source if group.view else target, _roots(group))
+        # By the new names: locking a view would ask for the privileges of the view's owner.
+        undo_lock = lock_statement(catalog, target, _roots(group))
         return Step(
             id=f"move:{qualified(source, group.root.name)}",
             phase=PHASE_TABLES,
@@ -90,7 +109,7 @@ class MoveTables:
             locks=tuple(Lock(qualified(source, m.name)) for m in group.members)
             + tuple(Lock(qualified(source, s.name)) for m in group.members for s in m.sequences),
             members=_members(group, source),
-            detail={"from": source, "to": target, "publications": added},
+            detail={"from": source, "to": target, "publications": added, "settled": _settled(catalog, group)},
         )
 
     @staticmethod

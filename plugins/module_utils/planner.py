@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, DefaultPrivileges
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
-from ansible_collections.dbops.multischema.plugins.module_utils.findings import CHECKS, Situation
+from ansible_collections.dbops.multischema.plugins.module_utils.findings import CHECKS
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Placed, place
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
@@ -19,57 +19,32 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Plan,
     Step,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.privileges import grantees
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
     DEFAULT_ACL_OBJECTS,
     CopyDefaultPrivileges,
     CreateSchema,
     GrantUsage,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_usage import usage_missing
+from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
 ACCEPTED_LATER = ("rewritten", "schema_not_empty")  # findings of the verification and of the rollback, not of the plan
 _ORDER = {REFUSE: 0, WARN: 1, AUTO: 2}
 
 
-def _needs_usage(catalog: Catalog, name: str) -> bool:
-    """Whether a role reaches the source schema today; one that does not must not be let into the target."""
-    if name == "PUBLIC":
-        return catalog.server.public_uses_source
-    found = catalog.role(name)
-    return found is not None and not found.superuser and found.uses_source
-
-
-def usage_missing(catalog: Catalog, configuration: Configuration, placed: Placed, schema: str) -> set[str]:
-    """Roles that must be granted USAGE on a target schema.
-
-    Owners, because foreign-key checks run as the owner of the table; grantees of tables and columns; and the
-    application's roles. Whoever already has it is left out.
-    """
-    wanted = {name for name in configuration.application_roles if catalog.role(name) is not None}
-    users: set[str] = set()
-    for group in placed.moving:
-        if group.schema == schema:
-            for table in group.members:
-                users |= {table.owner, *grantees(table)}
-    wanted = {n for n in wanted if not getattr(catalog.role(n), "superuser", False)}
-    wanted |= {name for name in users if _needs_usage(catalog, name)}
-    there = catalog.schema(schema)
-    if there is not None:
-        has = {grant.grantee for grant in there.grants if grant.privilege == "USAGE"}
-        return set() if "PUBLIC" in has else wanted - has - {there.owner}
-    owner = next((t.owner for t in configuration.schemas if t.name == schema), None) or catalog.server.user
-    return wanted - {owner}
-
-
 def _default_privileges(catalog: Catalog, schema: str) -> Iterator[tuple[DefaultPrivileges, Step]]:
+    # A privilege that the target has without grant option is left as it is: it could not be restored exactly.
     there = {
-        (entry.role, entry.object_type, grant) for entry in catalog.default_privileges if entry.schema == schema for grant in entry.grants
+        (entry.role, entry.object_type, grant.grantee, grant.privilege)
+        for entry in catalog.default_privileges
+        if entry.schema == schema
+        for grant in entry.grants
     }
     for entry in catalog.default_privileges:
         if entry.schema != catalog.source_schema or entry.object_type not in DEFAULT_ACL_OBJECTS:
             continue
-        missing = [grant for grant in entry.grants if (entry.role, entry.object_type, grant) not in there]
+        missing = [g for g in entry.grants if (entry.role, entry.object_type, g.grantee, g.privilege) not in there]
         if missing:
             yield entry, CopyDefaultPrivileges.build(entry, schema, missing)
 

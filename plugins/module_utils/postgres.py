@@ -97,6 +97,7 @@ class Database:
 
     def _check(self) -> None:
         try:
+            self.execute("SET statement_timeout = 0")  # before all else: a database may have set a very short one
             version, backend_pid = self.rows("SELECT current_setting('server_version_num')::int, pg_backend_pid()")[0]
         except ServerRefused as error:
             raise ConnectionFailed(
@@ -120,7 +121,7 @@ class Database:
         # Names in what we send are always qualified; the empty path makes sure that a mistake is an error. The other
         # settings make text output the same whatever the database or role has set, and plan what is prepared only once.
         self.execute(
-            "SET search_path = pg_catalog; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
+            "SET search_path = pg_catalog; SET idle_in_transaction_session_timeout = 0; "
             "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; "
             "SET bytea_output = 'hex'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan"
         )

@@ -52,6 +52,11 @@ def _privilege(grant: Grant) -> Piece:
     return fragment("{} ({})", keyword(grant.privilege), Name(grant.column))
 
 
+def touched_by_defaults(catalog: Catalog, creator: str, schema: str) -> bool:
+    """Whether default privileges give a table or view that ``creator`` makes an ACL of its own."""
+    return any(e.role == creator and e.object_type == "r" and e.schema in (None, schema) for e in catalog.default_privileges)
+
+
 def defaults_for_new_tables(catalog: Catalog, creator: str, schema: str) -> frozenset[str]:
     """Roles other than the creator that default privileges give something on a table or view that ``creator`` makes."""
     return frozenset(

@@ -33,6 +33,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
     QUERY_CANCELED,
     Database,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
@@ -42,13 +43,15 @@ RENEW_EVERY_S = 2.0
 PER_MEMBER_MS = 2  # what locking one more member of a tree may take without anyone being in front
 
 _LEFT_BEHIND = """
-WITH RECURSIVE tree AS (
-  SELECT unnest(%(oids)s::bigint[])::oid AS oid
-  UNION
-  SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON tree.oid = i.inhparent
-)
-SELECT c.relname FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = %(schema)s ORDER BY 1
+SELECT c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE i.inhparent = ANY(%(oids)s) AND n.nspname = %(schema)s AND i.inhrelid <> ALL(%(settled)s::oid[]) ORDER BY 1
+"""
+
+# A GRANT by someone who may not grant is only a warning in PostgreSQL.
+_NOT_USED = """
+SELECT r FROM unnest(%(roles)s) AS r
+ WHERE NOT has_schema_privilege(CASE r WHEN 'PUBLIC' THEN 'public' ELSE r END, %(schema)s, 'USAGE')
 """
 
 
@@ -273,6 +276,9 @@ class Relocator:
             self._check(step, before, after, str(step.detail["from"]), str(step.detail["to"]))
             self._check_views(step)
             identity = {str(oid): item for oid, item in after.items()}
+        if step.kind == GrantUsage.kind:
+            missing = self.database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
+            _raise_if([f"{name} still may not use {step.detail['schema']}" for (name,) in missing], step)
         self.journal.record(self.run, step, identity, attempt)
         return held
 
@@ -298,7 +304,8 @@ class Relocator:
             else:
                 problems.extend(f"{member.name}: {text}" for text in differences(was, now))
         parents = [oid for oid, now in after.items() if now.get("has_children")]
-        for (name,) in self.database.rows(_LEFT_BEHIND, {"oids": parents, "schema": origin}) if parents else ():
+        wanted = {"oids": parents, "schema": origin, "settled": list(step.detail["settled"])}
+        for (name,) in self.database.rows(_LEFT_BEHIND, wanted) if parents else ():
             problems.append(f"{qualified(origin, name)} has joined the tree since it was planned")
         _raise_if(problems, step)
 
@@ -315,7 +322,8 @@ def _raise_if(problems: Sequence[str], step: Step) -> None:
             step.id,
             f"{step.title}: " + "; ".join(problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else "") + ".",
             "The database is not what was planned on, so this step was rolled back whole; steps before it stay done.",
-            "Run playbooks/plan.yml to see what has changed, read the new plan, and run this phase again.",
+            "Run playbooks/plan.yml to see what has changed, read the new plan, and run this phase again. Where the plan is "
+            "still the same, look at event triggers and at what else runs on this database.",
         )
 
 

@@ -46,9 +46,9 @@ class _Now:
 
 def _joined(now: _Now, step: Step) -> list[Table]:
     """Partitions and children that were made in the target below a moved table since."""
-    inside = {member.oid for member in step.members}
+    inside = {member.oid for member in step.members} | set(step.detail["settled"])
     found: list[Table] = []
-    queue = list(inside)
+    queue = [member.oid for member in step.members]
     while queue:
         for table in now.children.get(queue.pop(), ()):
             if table.oid not in inside and table.schema == step.detail["to"]:
@@ -61,7 +61,7 @@ def _joined(now: _Now, step: Step) -> list[Table]:
 def _with_joined(now: _Now, step: Step) -> Step:
     """The step with undo for what has joined it: members of the tree, sequences, indexes and statistics objects."""
     source, target = str(step.detail["from"]), str(step.detail["to"])
-    known = {member.oid for member in step.members}
+    known = {member.oid for member in step.members} | set(step.detail["settled"])
     tables = now.tables
     members, undo = list(step.members), list(step.undo)
     for table in _joined(now, step):

@@ -12,6 +12,11 @@ from tests.integration.playbooks import Playbooks
 from tests.support.servers import Server
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make known the marker that this file reads."""
+    config.addinivalue_line("markers", "majors(*versions): PostgreSQL versions to run on, instead of all")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on every version, or on those that its ``majors`` marker names."""
     if "server" not in metafunc.fixturenames:

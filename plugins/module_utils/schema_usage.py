@@ -1,0 +1,40 @@
+"""Who needs USAGE on a target schema (pure)."""
+
+from __future__ import annotations
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.placement import Placed
+from ansible_collections.dbops.multischema.plugins.module_utils.privileges import grantees
+
+
+def _needs_usage(catalog: Catalog, name: str) -> bool:
+    """Whether a role reaches the source schema today; one that does not must not be let into the target."""
+    if name == "PUBLIC":
+        return catalog.server.public_uses_source
+    found = catalog.role(name)
+    return found is not None and not found.superuser and found.uses_source
+
+
+def usage_missing(catalog: Catalog, configuration: Configuration, placed: Placed, schema: str) -> set[str]:
+    """Roles that must be granted USAGE on a target schema.
+
+    Owners, because foreign-key checks run as the owner of the table; grantees of tables and columns; and the
+    application's roles. Whoever already has it is left out.
+    """
+    wanted = {name for name in configuration.application_roles if catalog.role(name) is not None}
+    users: set[str] = set()
+    for group in placed.moving:
+        if group.schema == schema:
+            for table in group.members:
+                users |= {table.owner, *grantees(table)}
+    wanted = {n for n in wanted if not getattr(catalog.role(n), "superuser", False)}
+    wanted |= {name for name in users if _needs_usage(catalog, name)}
+    there = catalog.schema(schema)
+    if there is not None:
+        has = {grant.grantee for grant in there.grants if grant.privilege == "USAGE"}
+        if not catalog.server.superuser and schema not in catalog.server.use_on_schemas:
+            wanted.add(catalog.server.user)  # the compatibility views are made by the connected role
+        return set() if "PUBLIC" in has else wanted - has - {there.owner}
+    owner = next((t.owner for t in configuration.schemas if t.name == schema), None) or catalog.server.user
+    return wanted - {owner}

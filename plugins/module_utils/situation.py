@@ -1,0 +1,45 @@
+"""What a finding is made from: the catalog, what was asked for, and where everything goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Role, Table
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group, Placed
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything that a check may look at."""
+
+    catalog: Catalog
+    configuration: Configuration
+    placed: Placed
+
+    @cached_property
+    def moves(self) -> list[tuple[Group, Table, str]]:
+        """Every table that moves, with its group and target schema."""
+        return [(g, table, g.schema) for g in self.placed.moving for table in g.members if g.schema is not None]
+
+    @cached_property
+    def targets(self) -> frozenset[str]:
+        """Schemas that receive something."""
+        return frozenset(target for _, _, target in self.moves)
+
+    def may_act_as(self, owner: str) -> bool:
+        """Whether the connected role has the rights of ``owner``."""
+        server, role = self.catalog.server, self.catalog.role(owner)
+        return server.superuser or server.user == owner or (role is not None and role.mover_is_member)
+
+    def may_give_to(self, owner: Role) -> bool:
+        """Whether the connected role may make objects that belong to ``owner``, and go on working with them."""
+        server = self.catalog.server
+        return server.superuser or server.user == owner.name or (owner.mover_can_become and owner.mover_is_member)
+
+
+def table_name(table: Table) -> str:
+    """As a person reads and writes it."""
+    return qualified(table.schema, table.name)

@@ -1,0 +1,231 @@
+"""Those who stand in the way: named, waited for, and never made to wait themselves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+import pytest
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
+
+from tests.integration.core import Core
+from tests.integration.databases import Target, wait_until
+from tests.integration.evidence import disagreements, journaled, require_same, state
+from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS
+from tests.integration.playbooks import Playbooks
+from tests.integration.probes import Reader, blocker
+from tests.sample.loader import DEFAULT_PASSWORD
+
+CASUAL = {"user": "app_web", "password": DEFAULT_PASSWORD}
+
+
+@pytest.fixture
+def shop(empty: Target) -> Core:
+    """A small database, and little patience."""
+    empty.execute(SHOP_SQL)
+    return Core(empty, SHOP, Pace(50, 1.5))
+
+
+class Background(threading.Thread):
+    """Runs something beside the test and keeps what it raises."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.work, self.error = work, None  # type: tuple[Callable[[], Any], BaseException | None]
+        self.start()
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            self.work()
+        except BaseException as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """Wait for the end, and raise what was raised."""
+        self.join(60)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.playbook
+@pytest.mark.majors(16)
+def test_phase_2_names_the_blocker_and_goes_on_when_it_ends(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    playbooks.all("plan", "phase1")
+    with Reader(target, "public", "students") as reader:
+        with blocker(target, "SELECT 'who stands here' FROM students LIMIT 1", **CASUAL) as (pid, _):
+            started = time.monotonic()
+            running = playbooks.start("phase2")
+            wait_until(lambda: "In front:" in running.stderr() or not running.alive(), "the blocker is named")
+            lasted = time.monotonic() - started
+            assert any("students" in step["id"] for step in journaled(target)) is False
+        run = running.wait().ok()
+    line = next(line for line in run.stderr.splitlines() if "In front:" in line)
+    for word in (f"pid {pid}", "user app_web", "who stands here", "Move public.students", "idle in transaction"):
+        assert word in line
+    assert "retries" in run.stderr
+    assert reader.errors == []
+    assert reader.longest_s < lasted / 4, "a reader has waited for the blocker"
+    assert disagreements(target, SAMPLE_TARGETS) == []
+
+
+@pytest.mark.playbook
+@pytest.mark.majors(18)
+def test_the_deadline_ends_the_run_and_a_second_one_completes_it(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    playbooks.all("plan", "phase1")
+    before = len(journaled(target))
+    with blocker(target, "SELECT 'who stands here' FROM students LIMIT 1", **CASUAL) as (pid, _):
+        run = playbooks.run("phase2", multischema_deadline_s=1)
+        run.refused("no lock within 1 s", f"pid {pid}", "user app_web", "who stands here", "multischema_deadline_s")
+        assert "Nothing is half done" in run.stderr
+        assert before < len(journaled(target))
+        assert disagreements(target, SAMPLE_TARGETS) == []
+    again = playbooks.run("phase2").ok()
+    assert again.changed > 0
+    assert disagreements(target, SAMPLE_TARGETS) == []
+    playbooks.run("verify").ok()
+
+
+def test_a_blocker_on_the_sequence_alone_stalls_no_reader(shop: Core) -> None:
+    before = state(shop.target)
+    with Reader(shop.target, "public", "customers") as reader, blocker(
+        shop.target, "SELECT nextval('customers_id_seq')"
+    ) as (pid, _):
+        started = time.monotonic()
+        with pytest.raises(StepFailed, match="customers_id_seq") as failure:
+            shop.apply()
+        lasted = time.monotonic() - started
+    assert f"pid {pid}" in str(failure.value)
+    assert reader.errors == []
+    assert reader.longest_s < lasted / 3, "a reader has waited as long as the blocker held the sequence"
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+    shop.apply()
+    shop.roll_back()
+    require_same(before, _with_one_use(state(shop.target), before))
+
+
+def _with_one_use(now: Any, before: Any) -> Any:
+    """The blocker's own nextval, which no transaction takes back, left out."""
+    uses = {name: value for name, value in now.sequences.items() if value != before.sequences[name]}
+    assert [value[0] for value in uses.values()] == ["customers_id_seq"]
+    return type(now)(now.schema, now.rows, before.sequences, now.settings)
+
+
+def test_a_blocker_that_leaves_is_only_waited_for(shop: Core) -> None:
+    shop.pace = Pace(50, 60)
+    with blocker(shop.target, "UPDATE orders SET total = 0 WHERE id = 1") as (pid, connection):
+        work = Background(shop.apply)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dbops%'"
+        wait_until(lambda: len(journaled(shop.target)) >= 3 and shop.target.value(waiting) > 0, "the run has come to it")
+        time.sleep(0.5)
+        assert work.is_alive()
+        connection.rollback()
+        work.finish()
+    assert shop.left() == []
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+
+
+def test_the_way_back_gives_way_too(shop: Core) -> None:
+    before = state(shop.target)
+    shop.apply()
+    with Reader(shop.target, "public", "orders") as reader, blocker(
+        shop.target, "SELECT 'who reads' FROM public.orders LIMIT 1"
+    ) as (pid, _):
+        started = time.monotonic()
+        with pytest.raises(StepFailed, match=f"pid {pid}.*who reads"):
+            shop.roll_back()
+        lasted = time.monotonic() - started
+        assert disagreements(shop.target, SHOP_TARGETS) == []
+    assert reader.errors == []
+    assert reader.longest_s < lasted / 3
+    shop.roll_back()
+    require_same(before, state(shop.target))
+
+
+def test_a_prepared_transaction_is_named_and_refused_at_once(shop: Core) -> None:
+    shop.target.execute("BEGIN; UPDATE notes SET body = body; PREPARE TRANSACTION 'it''s mine'")
+    try:
+        shop.pace = Pace(50, 3600)
+        with pytest.raises(StepFailed, match="it's mine") as failure:
+            shop.apply()
+        assert "ROLLBACK PREPARED 'it''s mine'" in failure.value.remedy
+        assert disagreements(shop.target, SHOP_TARGETS) == []
+    finally:
+        shop.target.execute("ROLLBACK PREPARED 'it''s mine'")
+    shop.apply()
+    assert shop.left() == []
+
+
+@pytest.mark.playbook
+@pytest.mark.majors(15)
+def test_preflight_refuses_a_prepared_transaction(playbooks: Playbooks) -> None:
+    playbooks.target.execute("BEGIN; UPDATE plans SET seats = seats; PREPARE TRANSACTION 'left over'")
+    try:
+        playbooks.run("preflight").refused("'left over'", "ROLLBACK PREPARED")
+    finally:
+        playbooks.target.execute("ROLLBACK PREPARED 'left over'")
+
+
+def test_an_application_that_locks_in_another_order_is_never_the_victim(shop: Core) -> None:
+    """The run holds `orders` and wants its sequence, the application the other way round: the run gives way."""
+    shop.pace = Pace(50, 60)
+    sequence = shop.target.value("SELECT 'orders_id_seq'::regclass::oid::text")  # by OID: where it stands will change
+    errors: list[str] = []
+
+    def application() -> None:
+        with shop.target.session() as connection, connection.cursor() as cursor:
+            for _ in range(8):
+                try:
+                    cursor.execute(f"BEGIN; SELECT nextval('{sequence}'::regclass)")
+                    time.sleep(0.15)
+                    cursor.execute("SELECT count(*) FROM public.orders; COMMIT")
+                except psycopg2.Error as error:
+                    errors.append(str(error))
+                    cursor.execute("ROLLBACK")
+
+    work = Background(application)
+    shop.apply()
+    work.finish()
+    assert errors == []
+    assert shop.left() == []
+
+
+AUTOVACUUM_SQL = """
+CREATE TABLE notes (body text) WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_analyze_threshold = 2000000000);
+INSERT INTO notes SELECT repeat('x', 500) FROM generate_series(1, 20000);
+"""
+_VACUUMING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'autovacuum worker'
+   AND query LIKE 'autovacuum: VACUUM%public.notes%'
+"""
+
+
+@pytest.mark.majors(18)
+@pytest.mark.parametrize("superuser", [True, False], ids=["superuser", "ordinary"])
+def test_an_autovacuum_in_front_is_cancelled(empty: Target, superuser: bool) -> None:
+    empty.execute(AUTOVACUUM_SQL)
+    values = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["notes"]}]}
+    core = Core(empty, values, Pace(50, 30))
+    if not superuser:
+        empty.execute(
+            "DROP ROLE IF EXISTS vacuumed; CREATE ROLE vacuumed LOGIN PASSWORD 'v'; ALTER TABLE notes OWNER TO vacuumed",
+            f"GRANT CREATE ON DATABASE {empty.name} TO vacuumed; GRANT CREATE ON SCHEMA public TO vacuumed",
+        )
+        core.user, core.password = "vacuumed", "v"
+    empty.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'", "SELECT pg_reload_conf()")
+    try:
+        empty.execute("DELETE FROM notes")
+        wait_until(lambda: empty.value(_VACUUMING) > 0, "an autovacuum works on the table")
+        core.apply()
+    finally:
+        empty.execute("ALTER SYSTEM RESET autovacuum_naptime", "SELECT pg_reload_conf()")
+    assert core.left() == []
+    assert disagreements(empty, ["past"]) == []

@@ -1,0 +1,379 @@
+"""How a step is tried again, given up, and proved, as far as that can be told without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils import relocation
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError, StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import KEPT
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator, check_pace
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
+
+from tests.unit.builders import catalog, configuration, journaled, oid, partition, plan, table
+from tests.unit.fake_database import FakeDatabase, refusal
+from tests.unit.test_readiness import holder
+
+STEP = CreateSchema.build(TargetSchema("tenant"))
+OTHER = CreateSchema.build(TargetSchema("other"))
+RECORDED = {"multischema_record": [(1,)]}
+LOCK_TIMEOUT = "55P03"
+
+
+class Clock:
+    """Time that passes only when someone sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(relocation, "time", made)
+    return made
+
+
+class Server(FakeDatabase):
+    """Refuses the first statements of a step with these SQLSTATEs, one an attempt."""
+
+    def __init__(self, *refusals: str, blockers: list[Any] | None = None, **answers: Any) -> None:
+        super().__init__({**RECORDED, "pg_locks": blockers or [], "deadlock_timeout": [(1000,)], "pg_cancel_backend": [(True,)], **answers})
+        self.left = list(refusals)
+        self.on_execute = self._refuse
+
+    def _refuse(self, statement: str) -> None:
+        if statement.startswith(("CREATE SCHEMA", "LOCK TABLE", "DROP")) and self.left:
+            raise refusal(self.left.pop(0))
+
+    def count(self, text: str) -> int:
+        return sum(1 for statement in self.sent if statement.startswith(text))
+
+
+def relocator(database: FakeDatabase, deadline_s: float = 300.0, stop: Callable[[], bool] = lambda: False) -> Relocator:
+    return Relocator(database, "run-1", Pace(50, deadline_s), stop)
+
+
+def test_a_step_and_its_journal_row_are_one_transaction(clock: Clock) -> None:
+    database = Server()
+    (outcome,) = relocator(database).apply([STEP])
+    assert (outcome.step_id, outcome.attempts, outcome.longest_wait_ms, outcome.waited_for) == ("create_schema:tenant", 1, 0.0, [])
+    assert database.sent == [
+        "BEGIN",
+        "SET LOCAL lock_timeout = 50; SET LOCAL statement_timeout = 0",
+        "CREATE SCHEMA tenant",
+        "multischema_record",
+        "COMMIT",
+    ]
+
+
+def test_without_its_lease_a_step_is_rolled_back(clock: Clock) -> None:
+    database = Server(multischema_record=[])
+    with pytest.raises(JournalError, match="lost its lease"):
+        list(relocator(database).apply([STEP]))
+    assert database.sent[-1] == "ROLLBACK"
+
+
+@pytest.mark.parametrize("sqlstate", [LOCK_TIMEOUT, "40P01", "57014"])
+def test_a_lock_that_is_not_there_is_tried_again_after_a_rollback(clock: Clock, sqlstate: str) -> None:
+    database = Server(sqlstate, sqlstate)
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.attempts == 3
+    assert (database.count("BEGIN"), database.count("ROLLBACK"), database.count("COMMIT")) == (3, 2, 1)
+    assert database.sent.index("ROLLBACK") < next(n for n, text in enumerate(database.sent) if "pg_locks" in text)
+
+
+@pytest.mark.parametrize("sqlstate", ["42501", "42P07", "23505", "", "53300"])
+def test_any_other_error_is_not_tried_again(clock: Clock, sqlstate: str) -> None:
+    database = Server(sqlstate)
+    with pytest.raises(StepFailed) as caught:
+        list(relocator(database).apply([STEP]))
+    assert caught.value.step_id == "create_schema:tenant"
+    assert "statement: LOCK TABLE x" in caught.value.found
+    assert database.count("BEGIN") == 1
+
+
+def test_a_lost_connection_says_that_the_run_can_go_on(clock: Clock) -> None:
+    database = Server("08006")
+    database.gone = True
+    with pytest.raises(StepFailed, match="the connection was lost") as caught:
+        list(relocator(database).apply([STEP]))
+    assert "Run the same playbook again" in caught.value.remedy
+
+
+def test_steps_before_the_one_that_fails_are_reported(clock: Clock) -> None:
+    database = Server()
+    done = []
+    database.on_execute = lambda text: _raise(refusal("42501")) if text == "CREATE SCHEMA other" else None
+    with pytest.raises(StepFailed):
+        for outcome in relocator(database).apply([STEP, OTHER]):
+            done.append(outcome.step_id)
+    assert done == ["create_schema:tenant"]
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_the_deadline_ends_the_attempts_and_says_who_is_in_front(clock: Clock) -> None:
+    database = Server(*[LOCK_TIMEOUT] * 1000, blockers=[holder()])
+    with pytest.raises(StepFailed, match=r"no lock within 10 s \(\d+ attempts\)\. In front: pid 7, user web") as caught:
+        list(relocator(database, deadline_s=10.0).apply([STEP]))
+    assert "multischema_deadline_s" in caught.value.remedy
+    assert 10.0 <= clock.now - 1000.0 < 14.0
+
+
+def test_a_deadline_of_nothing_is_one_attempt(clock: Clock) -> None:
+    database = Server(*[LOCK_TIMEOUT] * 9)
+    clock.sleep(0.0)
+    with pytest.raises(StepFailed, match="sessions that come and go"):
+        list(relocator(database, deadline_s=-1.0).apply([STEP]))
+    assert database.count("BEGIN") == 1
+
+
+def test_pauses_grow_with_jitter_and_stay_short(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    for share in (0.5, 1.5):
+        monkeypatch.setattr(relocation.random, "uniform", lambda low, high, share=share: share)
+        for attempt in (1, 2, 5, 50):
+            before = clock.now
+            assert relocator(Server())._pause(attempt) is False
+            pauses.append(round(clock.now - before, 4))
+    assert pauses == [0.05, 0.075, 0.2531, 1.0, 0.15, 0.225, 0.7594, 3.0]
+
+
+def test_the_jitter_is_random(clock: Clock) -> None:
+    pauses = set()
+    for _ in range(5):
+        before = clock.now
+        relocator(Server())._pause(4)
+        pauses.add(clock.now - before)
+    assert len(pauses) > 1
+
+
+def test_the_longest_wait_and_who_was_in_front_are_reported(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, LOCK_TIMEOUT, blockers=[holder()])
+    inner = database.on_execute
+    waits = [0.03, 0.05, 0.0]
+
+    def slow(statement: str) -> None:
+        if statement.startswith("CREATE"):
+            clock.now += waits.pop(0)
+        inner(statement)
+
+    database.on_execute = slow
+    (outcome,) = relocator(database).apply([STEP])
+    assert round(outcome.longest_wait_ms) == 50
+    assert outcome.waited_for[0].startswith("pid 7")
+
+
+# --- stopping ---
+
+
+def test_a_stop_between_two_steps_leaves_the_rest(clock: Clock) -> None:
+    stops = iter([False, True])
+    database = Server()
+    assert [outcome.step_id for outcome in relocator(database, stop=lambda: next(stops)).apply([STEP, OTHER])] == ["create_schema:tenant"]
+    assert database.count("CREATE SCHEMA") == 1
+
+
+def test_a_stop_while_waiting_leaves_the_step_unfinished(clock: Clock) -> None:
+    database = Server(*[LOCK_TIMEOUT] * 99, blockers=[holder()])
+    worker = relocator(database, stop=lambda: database.count("BEGIN") >= 3)
+    assert list(worker.apply([STEP, OTHER])) == []
+    assert worker.unfinished is not None
+    assert (worker.unfinished.step_id, worker.unfinished.attempts) == ("create_schema:tenant", 3)
+    assert database.sent[-1] != "COMMIT"
+
+
+def test_after_a_step_nothing_is_unfinished(clock: Clock) -> None:
+    worker = relocator(Server(LOCK_TIMEOUT))
+    assert len(list(worker.apply([STEP]))) == 1
+    assert worker.unfinished is None
+
+
+def test_the_lease_is_renewed_while_a_step_waits(clock: Clock) -> None:
+    database = Server(*[LOCK_TIMEOUT] * 12)
+    list(relocator(database).apply([STEP]))
+    waited = clock.now - 1000.0
+    assert waited / relocation.LONGEST_PAUSE_S / 2 - 1 <= database.count("UPDATE multischema_journal.lease") <= waited / relocation.RENEW_EVERY_S
+
+
+# --- who will not go by himself ---
+
+
+def test_a_prepared_transaction_is_named_at_once(clock: Clock) -> None:
+    database = Server(*[LOCK_TIMEOUT] * 9, blockers=[holder(gid="tx-1", pid=None)])
+    with pytest.raises(StepFailed, match="prepared transaction 'tx-1'") as caught:
+        list(relocator(database).apply([STEP]))
+    assert "ROLLBACK PREPARED 'tx-1'" in caught.value.remedy
+    assert database.count("BEGIN") == 1
+
+
+VACUUM = {"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM public.orders"}
+
+
+def test_a_vacuum_that_protects_the_server_is_left_alone(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**{**VACUUM, "query": "autovacuum: VACUUM x (to prevent wraparound)"})])
+    with pytest.raises(StepFailed, match="wraparound"):
+        list(relocator(database).apply([STEP]))
+    assert not [text for text in database.sent if "pg_cancel_backend" in text]
+
+
+def test_an_ordinary_vacuum_is_cancelled_and_counted(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**VACUUM)])
+    (outcome,) = relocator(database).apply([STEP])
+    assert (outcome.cancelled, outcome.attempts) == (1, 2)
+    assert database.count("SELECT pg_cancel_backend") == 1
+
+
+def test_a_session_is_never_cancelled(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**VACUUM), holder()])
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.cancelled == 0
+    assert database.count("SELECT pg_cancel_backend") == 0
+
+
+def test_without_the_right_to_cancel_one_attempt_waits_for_the_deadlock_check(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**VACUUM)], pg_cancel_backend=refusal("42501"))
+    assert len(list(relocator(database).apply([STEP]))) == 1
+    limits = [text for text in database.sent if text.startswith("SET LOCAL lock_timeout")]
+    assert [limit.split(";")[0] for limit in limits] == ["SET LOCAL lock_timeout = 50", "SET LOCAL lock_timeout = 1300"]
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize(("limit", "fine"), [(1, True), (50, True), (999, True), (0, False), (-5, False), (1000, False), (5000, False)])
+def test_the_wait_for_a_lock_stays_below_the_deadlock_timeout(limit: int, fine: bool) -> None:
+    if fine:
+        check_pace(Server(), Pace(limit))
+    else:
+        with pytest.raises(ConfigurationError, match="multischema_lock_timeout_ms"):
+            check_pace(Server(), Pace(limit))
+
+
+# --- the proof inside a move ---
+
+MOVED = catalog(table("events", "p"), partition("events_1", "events"))
+MOVE: Step = plan(MOVED, configuration(schemas=[{"name": "tenant"}])).steps[-1]
+
+
+def identities(schema: str, **changes: Any) -> dict[int, dict[str, Any]]:
+    return {m.oid: {**dict.fromkeys(KEPT, 1), "name": m.name, "schema": schema, **changes} for m in MOVE.members}
+
+
+class Moving(Server):
+    """Shows identities before, then after."""
+
+    def __init__(self, after: dict[int, Any], before: dict[int, Any] | None = None, **answers: Any) -> None:
+        super().__init__(**answers)
+        self.shown = [before or identities("public"), after]
+
+    def prepared(self, name: str, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if name == "multischema_identities":
+            self.sent.append(name)
+            return list(self.shown.pop(0).items())
+        return super().prepared(name, query, parameters)
+
+
+def moving(database: Moving) -> Outcome:
+    (outcome,) = relocator(database).apply([MOVE])
+    return outcome
+
+
+def refused_because(database: Moving) -> str:
+    with pytest.raises(StepFailed) as caught:
+        moving(database)
+    assert "ROLLBACK" in database.sent
+    assert "multischema_record" not in database.sent
+    return caught.value.found
+
+
+def test_a_move_that_moved_exactly_what_was_planned_is_recorded(clock: Clock) -> None:
+    database = Moving(identities("tenant"))
+    assert moving(database).attempts == 1
+    order = [text for text in database.sent if text.startswith(("BEGIN", "LOCK", "multischema", "COMMIT")) or "SCHEMA" in text]
+    assert order == [
+        "BEGIN",
+        "LOCK TABLE public.events IN ACCESS EXCLUSIVE MODE",
+        "multischema_identities",
+        "ALTER TABLE public.events SET SCHEMA tenant",
+        "ALTER TABLE public.events_1 SET SCHEMA tenant",
+        "multischema_identities",
+        "multischema_view_problems",
+        "multischema_record",
+        "COMMIT",
+    ]
+
+
+def test_the_lock_on_a_tree_has_a_limit_as_a_whole(clock: Clock) -> None:
+    database = Moving(identities("tenant"))
+    moving(database)
+    limit = 50 + relocation.PER_MEMBER_MS * len(MOVE.members)
+    assert f"SET LOCAL lock_timeout = 50; SET LOCAL statement_timeout = {limit}" in database.sent
+    assert database.sent.index("SET LOCAL statement_timeout = 0") > database.sent.index("LOCK TABLE public.events IN ACCESS EXCLUSIVE MODE")
+
+
+def test_a_table_that_was_renamed_or_dropped_since_is_not_moved(clock: Clock) -> None:
+    before = identities("public")
+    del before[oid("events_1")]
+    assert "public.events_1" in refused_because(Moving(identities("tenant"), before))
+    assert "is not there any more" in refused_because(Moving(identities("tenant"), identities("public", name="other")))
+    assert "is not there any more" in refused_because(Moving(identities("tenant"), identities("elsewhere")))
+
+
+def test_a_member_that_did_not_go_along_undoes_the_move(clock: Clock) -> None:
+    after = identities("tenant")
+    after[oid("events_pkey")]["schema"] = "public"
+    assert "events_pkey is in public and not in tenant" in refused_because(Moving(after))
+
+
+@pytest.mark.parametrize("part", ["relfilenode", "owner", "acl", "row_security"])
+def test_a_change_of_anything_but_the_schema_undoes_the_move(clock: Clock, part: str) -> None:
+    assert f"{part}: 1 → 2" in refused_because(Moving(identities("tenant", **{part: 2})))
+
+
+def test_a_partition_that_joined_since_undoes_the_move(clock: Clock) -> None:
+    database = Moving(identities("tenant", has_children=True), **{"pg_inherits": [("events_2",)]})
+    assert "public.events_2 has joined the tree since it was planned" in refused_because(database)
+
+
+def test_a_view_that_differs_from_its_table_undoes_the_move(clock: Clock) -> None:
+    database = Moving(identities("tenant"), multischema_view_problems=[("events", "has other privileges than its table")])
+    assert "the view public.events has other privileges than its table" in refused_because(database)
+
+
+def test_many_problems_are_counted(clock: Clock) -> None:
+    found = [(f"v{n}", "is missing") for n in range(8)]
+    assert "and 3 more" in refused_because(Moving(identities("tenant"), multischema_view_problems=found))
+
+
+def test_an_undo_is_proved_and_journaled_in_the_same_transaction(clock: Clock) -> None:
+    database = Moving(identities("public"), identities("tenant"), multischema_record_undone=[(1,)])
+    (entry,) = journaled([MOVE])
+    (outcome,) = relocator(database).roll_back([(entry, MOVE)])
+    assert outcome.step_id == MOVE.id
+    assert database.sent.index("multischema_record_undone") < database.sent.index("COMMIT")
+
+
+def test_an_undo_that_leaves_something_behind_is_rolled_back(clock: Clock) -> None:
+    database = Moving(identities("tenant"), identities("tenant"), multischema_record_undone=[(1,)])
+    (entry,) = journaled([MOVE])
+    with pytest.raises(StepFailed, match="and not in public"):
+        list(relocator(database).roll_back([(entry, replace(MOVE))]))
+    assert "multischema_record_undone" not in database.sent
