@@ -138,6 +138,6 @@ def role_called_public(s: Situation) -> Iterator[Finding]:
             "role_called_public",
             REFUSE,
             '"PUBLIC"',
-            "A role of that name owns or is granted something here. Its privileges could not be told from those of PUBLIC, which means everyone.",
+            "A role of that name owns or is granted something here, which could not be told from what everyone (PUBLIC) is granted.",
             'ALTER ROLE "PUBLIC" RENAME TO another name.',
         )

@@ -91,6 +91,14 @@ class Door:
         return read_configuration(self.params)
 
 
+def unexpected(error: Exception) -> str:
+    """What an operator is told when the code itself is wrong."""
+    return (
+        f"Unexpected {type(error).__name__}: {error}\nWhy: this is a mistake in dbops.multischema.\n"
+        "What to do: run again with -vvv and report what it shows; the journal says what has been done."
+    )
+
+
 def run(spec: dict[str, Any], work: Callable[[Door], dict[str, Any]]) -> None:
     """Run a module.
 
@@ -103,9 +111,5 @@ def run(spec: dict[str, Any], work: Callable[[Door], dict[str, Any]]) -> None:
     except MultischemaError as error:
         module.fail_json(msg=str(error), **error.result)
     except Exception as error:  # an operator gets a sentence; the traceback is there for -vvv
-        module.fail_json(
-            msg=f"Unexpected {type(error).__name__}: {error}\nWhy: this is a mistake in dbops.multischema.\n"
-            "What to do: run again with -vvv and report what it shows; the journal says what has been done.",
-            exception=traceback.format_exc(),
-        )
+        module.fail_json(msg=unexpected(error), exception=traceback.format_exc())
     module.exit_json(**result)

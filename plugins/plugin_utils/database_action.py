@@ -6,10 +6,12 @@ Planning happens on the control node, so a database host needs nothing but Pytho
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -23,7 +25,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     MultischemaError,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
-from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, CONNECTION
+from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, CONNECTION, unexpected
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 
@@ -84,6 +86,11 @@ class DatabaseAction(ActionBase):
             result.update(failure.result, failed=True, msg=wrap_message(str(failure)))
         except MultischemaError as error:
             result.update(error.result, failed=True, msg=wrap_message(str(error)))
+        except AnsibleError:
+            raise  # Ansible's own words are better: a template that cannot be rendered, a host that cannot be reached
+        except Exception as error:  # an operator gets a sentence; the traceback is there for -vvv
+            display.vvv(traceback.format_exc())
+            result.update(failed=True, msg=wrap_message(unexpected(error)))
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
