@@ -30,10 +30,12 @@ SELECT c.oid::bigint, n.nspname, c.relname, pg_sequence_last_value(c.oid)
  WHERE n.nspname = ANY(%s) AND c.relkind = 'S' ORDER BY n.nspname, c.relname
 """
 
-# A sum, not an exclusive or: two equal rows must not cancel each other.
+# A sum, not an exclusive or: two equal rows must not cancel each other. The seed must not be 0: a NULL hashes to 0 whatever
+# the seed, and 0.0, NaN and infinity hash to the seed.
+_SEED = 1836411252
 _EXPRESSIONS = {
-    BY_RECORD: "sum(pg_catalog.hash_record_extended(ROW(multischema_row.*), 0))",
-    BY_TEXT: "sum(pg_catalog.hashtextextended(ROW(multischema_row.*)::text, 0))",
+    BY_RECORD: f"sum(pg_catalog.hash_record_extended(ROW(multischema_row.*), {_SEED}))",
+    BY_TEXT: f"sum(pg_catalog.hashtextextended(ROW(multischema_row.*)::text, {_SEED}))",
     BY_COUNT: "NULL",
 }
 
