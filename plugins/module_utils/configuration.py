@@ -154,14 +154,14 @@ class _Reader:
             return ()
         return tuple(self.name(f"{where}[{i}]", item) for i, item in enumerate(value))
 
-    def entries(self, where: str, value: Any, allowed: tuple[str, ...], required: tuple[str, ...]) -> list[dict[str, Any]]:
-        """A list of mappings with known keys."""
+    def entries(self, where: str, value: Any, allowed: tuple[str, ...], required: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
+        """A list of mappings with known keys, each with the place where it stands, for messages."""
         if value is None:
             return []
         if not isinstance(value, (list, tuple)):
             self.note(where, value, f"a list of {{{', '.join(allowed)}}}")
             return []
-        found = []
+        found: list[tuple[str, dict[str, Any]]] = []
         for i, item in enumerate(value):
             spot = f"{where}[{i}]"
             if not isinstance(item, Mapping):
@@ -174,7 +174,7 @@ class _Reader:
             if missing:
                 self.problems.append(f"{spot} lacks {', '.join(missing)}: every entry needs {', '.join(required)}.")
                 continue
-            found.append(dict(item))
+            found.append((spot, dict(item)))
         return found
 
 
@@ -182,11 +182,11 @@ def _schemas(reader: _Reader, value: Any) -> tuple[TargetSchema, ...]:
     entries = reader.entries("multischema_schemas", value, ("name", "owner", "comment"), ("name",))
     schemas = tuple(
         TargetSchema(
-            reader.name(f"multischema_schemas[{i}].name", entry["name"]),
-            reader.text(f"multischema_schemas[{i}].owner", entry.get("owner")),
-            reader.text(f"multischema_schemas[{i}].comment", entry.get("comment")),
+            reader.name(f"{spot}.name", entry["name"]),
+            reader.text(f"{spot}.owner", entry.get("owner")),
+            reader.text(f"{spot}.comment", entry.get("comment")),
         )
-        for i, entry in enumerate(entries)
+        for spot, entry in entries
     )
     seen: set[str] = set()
     for schema in schemas:
@@ -201,20 +201,18 @@ def _placement(reader: _Reader, value: Any) -> tuple[PlacementRule, ...]:
     entries = reader.entries(where, value, ("schema", "tables", "compatibility_view"), ("schema", "tables"))
     return tuple(
         PlacementRule(
-            reader.name(f"{where}[{i}].schema", entry["schema"]),
-            reader.names(f"{where}[{i}].tables", entry["tables"]),
-            None
-            if entry.get("compatibility_view") is None
-            else reader.flag(f"{where}[{i}].compatibility_view", entry["compatibility_view"]),
+            reader.name(f"{spot}.schema", entry["schema"]),
+            reader.names(f"{spot}.tables", entry["tables"]),
+            None if entry.get("compatibility_view") is None else reader.flag(f"{spot}.compatibility_view", entry["compatibility_view"]),
         )
-        for i, entry in enumerate(entries)
+        for spot, entry in entries
     )
 
 
 def _accept(reader: _Reader, value: Any) -> tuple[AcceptedFinding, ...]:
     keys = ("finding", "object", "reason")
     entries = reader.entries("multischema_accept", value, keys, keys)
-    return tuple(AcceptedFinding(*(str(entry[key]) for key in keys)) for entry in entries)
+    return tuple(AcceptedFinding(*(str(entry[key]) for key in keys)) for _, entry in entries)
 
 
 def read_configuration(values: Mapping[str, Any]) -> Configuration:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 
@@ -39,6 +40,7 @@ PASSED_ON = (
     "application_name",
 )
 CONNECT_TIMEOUT_S = 10
+_PARAMETER_NAME = re.compile(r"[a-z_]+")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ def _malformed(reason: str) -> ConfigurationError:
 def _query_parameters(query: str) -> tuple[dict[str, str], list[str]]:
     parameters: dict[str, str] = {}
     notes: list[str] = []
-    for key, value in parse_qsl(query, keep_blank_values=True):
+    for part in filter(None, query.split("&")):
+        # libpq decodes %XX and nothing else: a plus sign is a plus sign.
+        key, value = (unquote(text) for text in [*part.split("=", 1), ""][:2])
         if key in PRISMA_ONLY:
             notes.append(f"{key}={value} in the database URL is Prisma's own and is left out here")
         elif key == "pgbouncer":
@@ -89,7 +93,11 @@ def _query_parameters(query: str) -> tuple[dict[str, str], list[str]]:
         elif key in PASSED_ON:
             parameters[key] = value
         else:
-            raise _malformed(f"it has the parameter {key!r}, which PostgreSQL's client library does not know")
+            # What stands here may be the end of a password with a '?' in it, so it is shown only where it looks like a name.
+            known = f"the parameter {key!r}" if _PARAMETER_NAME.fullmatch(key) and "@" not in query else "a parameter"
+            raise _malformed(
+                f"it has {known}, which PostgreSQL's client library does not know (a '?' in a password must be percent-encoded)"
+            )
     return parameters, notes
 
 
@@ -117,6 +125,8 @@ def parse_url(url: str) -> ConnectionSettings:
     if parts.fragment or " " in url.strip():
         raise _malformed("it has a '#' or a space in it, which must be percent-encoded")
     parameters, notes = _query_parameters(parts.query)
+    if "@" in parts.path:
+        raise _malformed("its database name has an '@' in it; a password with '/' or '@' must be percent-encoded")
     location = {
         "host": unquote(parts.hostname or ""),
         "port": _port(parts.netloc, parts) or "",
@@ -127,6 +137,8 @@ def parse_url(url: str) -> ConnectionSettings:
     if "/" in location["dbname"]:
         raise _malformed("its database name has a '/' in it; a password with '/', '?' or '#' must be percent-encoded")
     parameters = {**{key: value for key, value in location.items() if value}, **parameters}
+    if any("\x00" in value for value in parameters.values()):
+        raise _malformed("it has a NUL character in it (%00)")
     if "dbname" not in parameters:
         raise _malformed("it names no database")
     return ConnectionSettings(parameters, tuple(notes))

@@ -170,8 +170,20 @@ def _unplaced(configuration: Configuration, family: tuple[Table, ...], placed: P
 
 
 def _strays(configuration: Configuration, family: tuple[Table, ...], rule: PlacementRule) -> Iterator[Finding]:
-    """Members that a rule of their own would send elsewhere."""
+    """Members that a rule of their own would send elsewhere, or that were to stay."""
     for member in family[1:]:
+        kept = next((pattern for pattern in configuration.keep if matches(pattern, member.name)), None)
+        if kept is not None:
+            yield Finding(
+                "partition_elsewhere",
+                WARN if is_glob(kept) else REFUSE,
+                qualified(member.schema, member.name),
+                f"multischema_keep names it ({kept}), but it is a member of {family[0].name}, which goes to {rule.schema}; a tree "
+                "moves as a whole.",
+                f"Take {member.name} out of multischema_keep, or name {family[0].name} there too.",
+                acceptable=True,
+            )
+            continue
         own = _first_match(configuration, member.name)
         if own is None or configuration.placement[own[0]].schema == rule.schema or own[1] == "*":
             continue
@@ -233,13 +245,29 @@ def _check_rules(catalog: Catalog, configuration: Configuration, placed: Placed)
         if len(dead) < len(rule.tables) and number not in winners:
             members = {member.name for group in placed.groups for member in group.members[1:]}
             if all(name in members for found in hits.values() for name in found):
-                continue  # it names partitions only; _strays has said what becomes of them
+                yield from _members_only(configuration, placed, rule, where)
+                continue
             yield Finding(
                 "rule_never_wins",
                 REFUSE,
                 where,
                 f"Every table that this rule for {rule.schema} names is taken by an earlier rule; the first match wins.",
                 "Move the rule up, or remove it.",
+            )
+
+
+def _members_only(configuration: Configuration, placed: Placed, rule: PlacementRule, where: str) -> Iterator[Finding]:
+    """A rule that names only members of trees that stay: someone has asked for something, and nothing would happen."""
+    for group in placed.groups:
+        named = [m.name for m in group.members[1:] if any(matches(pattern, m.name) for pattern in rule.tables)]
+        if named and group.schema is None:
+            yield Finding(
+                "rule_never_wins",
+                REFUSE,
+                where,
+                f"It sends {', '.join(named[:5])} to {rule.schema}, but they are members of {group.root.name}, which stays in "
+                f"{configuration.source_schema}; a tree moves as a whole.",
+                f"Name {group.root.name} in the rule, or remove the rule.",
             )
 
 

@@ -206,10 +206,10 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """The plan as the content of ``plan.json``.
 
     Keys: ``format``, ``digest``, ``status`` (ready, refused or empty), ``made_at``, ``version``, ``environment``,
-    ``host``, ``server``, ``configuration``, ``summary``, ``findings``, ``steps``, ``placements``, ``foreign_keys`` and
-    ``catalog`` (packed; what drift is measured against).
+    ``host``, ``server``, ``configuration``, ``summary``, ``findings``, ``steps``, ``placements``, ``foreign_keys``,
+    ``catalog`` (packed; what drift is measured against) and ``checksum`` (of all the rest).
     """
-    return {
+    document = {
         "format": FORMAT,
         "digest": plan.digest,
         "status": plan.status,
@@ -226,6 +226,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "foreign_keys": to_plain(plan.foreign_keys),
         "catalog": pack(plan.catalog),
     }
+    return {**document, "checksum": _checksum(document)}
 
 
 def step_from_dict(data: Mapping[str, Any]) -> Step:
@@ -238,14 +239,21 @@ def step_from_dict(data: Mapping[str, Any]) -> Step:
     return Step(**values)
 
 
-def plan_from_dict(data: Mapping[str, Any], where: str) -> Plan:
+def _checksum(document: Mapping[str, Any]) -> str:
+    """SHA-256 over all of a plan file but itself; the catalog counts by its content, not by how it was compressed."""
+    content = {key: value for key, value in document.items() if key != "checksum"}
+    content["catalog"] = unpack(document["catalog"])
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def plan_from_dict(data: Any, where: str) -> Plan:
     """Read a saved plan and make sure that it is what was saved.
 
     :param where: the file, for messages.
     :raises PlanRefused: when it is not a plan, of another format, or was edited after it was made.
     """
     remedy = "Make the plan again with playbooks/plan.yml; change a plan by changing the inventory, never the file."
-    if data.get("format") != FORMAT:
+    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         raise PlanRefused(f"{where} is not a plan of format {FORMAT}.", "This version cannot read it.", remedy)
     try:
         plan = Plan(
@@ -261,12 +269,12 @@ def plan_from_dict(data: Mapping[str, Any], where: str) -> Plan:
             made_at=data["made_at"],
             version=data["version"],
         )
-        untouched = plan.digest == data["digest"] and plan_to_dict(plan) == dict(data)
+        untouched = plan.digest == data["digest"] and _checksum(data) == data["checksum"]
     except Exception as error:  # whatever is wrong inside an edited file, the answer is the same
         raise PlanRefused(f"{where} cannot be read as a plan ({error!r}).", "It was cut or edited.", remedy) from error
     if not untouched:
         raise PlanRefused(
-            f"{where} is not the plan that was saved: its content does not fit its digest.",
+            f"{where} is not the plan that was saved: its content does not fit its checksum.",
             "Only what was planned and read by a person is applied.",
             remedy,
         )

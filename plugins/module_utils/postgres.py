@@ -47,6 +47,8 @@ def _explain_failure(settings: ConnectionSettings, error: Exception) -> Connecti
          "The server's pg_hba.conf does not let this user in from here.",
          "Add a line for it to pg_hba.conf, connect from a host that is allowed, or set multischema_become_user for peer "
          "authentication."),
+        (("SSL", "certificate"), "The encrypted connection could not be made.",
+         "Check multischema_ssl_mode and multischema_ca_cert."),
         (("does not exist",), "The server was reached, but it has no such database or role.",
          "Check multischema_login_db and multischema_login_user; psql -l lists the databases."),
         (("could not translate host name",), "The host name is not known.", "Check multischema_login_host."),
@@ -54,8 +56,6 @@ def _explain_failure(settings: ConnectionSettings, error: Exception) -> Connecti
          "Nobody answers there: the server is down, listens elsewhere, or a firewall is in the way.",
          "Check multischema_login_host and multischema_login_port, and that PostgreSQL runs (pg_lsclusters, systemctl status "
          "postgresql)."),
-        (("SSL", "certificate"), "The encrypted connection could not be made.",
-         "Check multischema_ssl_mode and multischema_ca_cert."),
         (("too many clients", "remaining connection slots"), "The server has no free connection.",
          "Free some, or raise max_connections; a migration needs one (and one for each further worker)."),
         (("starting up", "shutting down", "not yet accepting", "in recovery mode"),

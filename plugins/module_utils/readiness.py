@@ -218,9 +218,9 @@ def examine_checklist(checklist: Mapping[str, Any]) -> list[Check]:
                 "",
                 "Write {required: true, done: 'evidence'} or {required: true, waived: 'reason'}.",
             )
-        done, waived = value.get("done"), value.get("waived")
+        done, waived = (text.strip() if isinstance(text, str) else text for text in (value.get("done"), value.get("waived")))
         for key, text in (("done", done), ("waived", waived)):
-            if text is not None and (not isinstance(text, str) or (key == "waived" and 0 < len(text.strip()) < 5)):
+            if text is not None and (not isinstance(text, str) or (key == "waived" and 0 < len(text) < 5)):
                 raise ConfigurationError(
                     f"multischema_checklist.{item}.{key} is {text!r}.",
                     "It goes into the report, where a person has to understand it.",
@@ -231,7 +231,7 @@ def examine_checklist(checklist: Mapping[str, Any]) -> list[Check]:
         elif waived:
             found.append(Check(f"checklist, {item}", WARN, f"waived: {waived}"))
         else:
-            required = bool(value.get("required", True))
+            required = str(value.get("required", True)).lower() not in ("false", "no", "off", "0")
             found.append(
                 Check(
                     f"checklist, {item}",

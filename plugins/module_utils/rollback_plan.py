@@ -128,7 +128,7 @@ def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:
 def _contents(catalog: Catalog, belongs: set[int]) -> Iterator[tuple[str, str]]:
     """(schema, object) for everything that stands in a schema for itself and is none of ours."""
     for relation in catalog.relations:
-        if relation.oid not in belongs and relation.kind not in ("i", "I", "t", "c"):
+        if relation.oid not in belongs and relation.kind not in ("i", "I", "t"):
             yield relation.schema, f"{RELATION_KINDS[relation.kind]} {relation.name}"
     for kind in catalog.types:
         if kind.kind in ("e", "d", "r"):

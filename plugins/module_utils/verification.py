@@ -14,7 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 
 SHOWN = 8
 
@@ -144,7 +144,12 @@ def _reach(evidence: Evidence) -> Iterator[Check]:
     for found in evidence.reach:
         name = f"role {found.role}"
         if found.skipped:
-            yield Check(name, WARN, found.skipped, f"GRANT {found.role} TO {evidence.catalog.server.user}, to have it checked.")
+            yield Check(
+                name,
+                WARN,
+                found.skipped,
+                f"GRANT {Name(found.role).as_string()} TO {Name(evidence.catalog.server.user).as_string()}, to have it checked.",
+            )
             continue
         counts = ", ".join(f"{count} in {schema}" for schema, count in found.tables.items())
         yield _verdict(

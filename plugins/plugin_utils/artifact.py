@@ -19,6 +19,7 @@ def write_text(path: Path, text: str) -> bool:
     """
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
+    temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -28,6 +29,8 @@ def write_text(path: Path, text: str) -> bool:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
         raise ConfigurationError(
             f"{path} cannot be written: {error.strerror}.",
             "Plans and journals are kept there.",

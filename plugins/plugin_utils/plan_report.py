@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, WARN, Finding, Plan, Step
+from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import visible
 
 MOST_FINDINGS = 40
 
@@ -91,7 +92,7 @@ def step_sql(steps: Iterable[Step], undo: bool = False, lock_timeout_ms: int = 5
     """The SQL of steps, as it is sent."""
     lines = []
     for step in steps:
-        lines += [f"-- {step.title}", "BEGIN;", f"SET LOCAL lock_timeout = {lock_timeout_ms};"]
+        lines += [f"-- {visible(step.title)}", "BEGIN;", f"SET LOCAL lock_timeout = {lock_timeout_ms};"]
         lines += [f"{statement};" for statement in (step.undo if undo else step.do)]
         lines += ["COMMIT;", ""]
     return lines

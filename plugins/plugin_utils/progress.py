@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 
 
 class Progress:
@@ -61,7 +61,8 @@ class Progress:
             text += f", about {self.elapsed_s / self.done * left:.0f} s to go"
         self._say(text)
         if waiting is not None and waiting["waited_for"]:
-            self._say(f"  waiting: {waiting['title']}. In front: {'; '.join(waiting['waited_for'])}")
+            for line in wrap(f"waiting: {waiting['title']}. In front: {'; '.join(waiting['waited_for'])}", "    ", "  "):
+                self._say(line)
 
     def summary(self) -> str:
         """What it took, in one sentence."""

@@ -152,7 +152,7 @@ def test_the_way_back_gives_way_too(shop: Core) -> None:
 def test_a_prepared_transaction_is_named_and_refused_at_once(shop: Core) -> None:
     shop.target.execute("BEGIN; UPDATE notes SET body = body; PREPARE TRANSACTION 'it''s mine'")
     try:
-        shop.pace = Pace(50, 3600)
+        shop.pace = Pace(50, 8)
         with pytest.raises(StepFailed, match="it's mine") as failure:
             shop.apply()
         assert "ROLLBACK PREPARED 'it''s mine'" in failure.value.remedy

@@ -21,7 +21,7 @@ class FakeDatabase(Database):
         self.gone = False
         self.on_execute: Callable[[str], None] = lambda _statement: None
 
-    def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:  # noqa: ARG002  as in Database
         """The scripted rows; none where nothing is scripted."""
         self.sent.append(query)
         for part, answer in self.answers.items():
@@ -31,11 +31,11 @@ class FakeDatabase(Database):
                 return list(answer)
         return []
 
-    def prepared(self, name: str, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def prepared(self, name: str, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:  # noqa: ARG002  as in Database
         """As :meth:`rows`, found by the name of the query."""
         return self.rows(name, parameters)
 
-    def execute(self, statement: str, parameters: Any = None) -> int:
+    def execute(self, statement: str, parameters: Any = None) -> int:  # noqa: ARG002  as in Database
         """Keep it, and let the test have its say."""
         self.sent.append(statement)
         self.on_execute(statement)

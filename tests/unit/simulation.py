@@ -19,7 +19,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
-
 from tests.unit.builders import oid
 
 IDENT = r'"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*'
@@ -89,7 +88,7 @@ class Simulation:
         made = Schema(oid(name), name, _bare(owner) if owner else self.catalog.server.user)
         self.catalog = replace(self.catalog, schemas=(*self.catalog.schemas, made))
 
-    def _comment(self, name: str, text: str) -> None:
+    def _comment(self, name: str, _text: str) -> None:
         assert self.catalog.schema(_bare(name)) is not None, name
 
     def _drop_schema(self, name: str) -> None:
@@ -114,7 +113,8 @@ class Simulation:
 
         self.catalog = replace(self.catalog, schemas=tuple(changed(s) for s in self.catalog.schemas))
 
-    def _defaults(self, role: str, schema: str, verb: str, words: str, objects: str, grantee: str, option: str | None) -> None:
+    def _defaults(self, *parts: str | None) -> None:
+        role, schema, verb, words, objects, grantee, option = (part or "" for part in parts)
         key = (_bare(role), _bare(schema), OBJECTS[objects])
         (who,) = _roles(grantee)
         privileges = words.split(", ")
@@ -122,7 +122,7 @@ class Simulation:
         there = {(d.role, d.schema, d.object_type): d.grants for d in self.catalog.default_privileges}
         left = tuple(g for g in there.get(key, ()) if not (g.grantee == who and g.privilege in privileges))
         if verb == "GRANT":
-            left += tuple(Grant(who, privilege, option is not None) for privilege in privileges)
+            left += tuple(Grant(who, privilege, bool(option)) for privilege in privileges)
         there[key] = left
         # An entry that says nothing any more is removed by the server.
         self.catalog = replace(

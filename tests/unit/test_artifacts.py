@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,12 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, PlanRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import plan_to_dict
-from ansible_collections.dbops.multischema.plugins.plugin_utils import artifact
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import read_json, write_json, write_text
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import (
     read_plan,
     read_plan_if_any,
     require_same_configuration,
 )
-
 from tests.unit.builders import catalog, configuration, plan, table
 
 PLAN = plan(catalog(table("Kursübersicht 课程")))
@@ -47,7 +46,7 @@ def test_a_failed_write_leaves_the_old_file_as_it_was(tmp_path: Path, monkeypatc
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(artifact.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigurationError, match="No space left on device"):
         write_text(path, "new")
     assert path.read_text(encoding="utf-8") == "old"
@@ -57,7 +56,7 @@ def test_a_failed_write_leaves_no_rubbish(tmp_path: Path, monkeypatch: pytest.Mo
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(artifact.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigurationError):
         write_text(tmp_path / "plan.json", "new")
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     to_plain,
     unpack,
 )
-
 from tests.unit.builders import catalog, everything, grant, oid, partition, table
 from tests.unit.test_rewind import FULL
 

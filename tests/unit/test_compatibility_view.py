@@ -9,7 +9,6 @@ import pytest
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Role, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import CompatibilityView
 from ansible_collections.dbops.multischema.plugins.module_utils.privileges import all_table_privileges, defaults_for_new_tables, grantees
-
 from tests.unit.builders import OWNER, catalog, default_privileges, everything, grant, mover, server, table
 
 INVOKER = "CREATE VIEW public.orders WITH (security_invoker=true) AS SELECT * FROM tenant.orders"
@@ -131,13 +130,21 @@ def test_what_default_privileges_give_is_taken_back_first() -> None:
         INVOKER,
         TO_OWNER,
         'REVOKE ALL ON public.orders FROM "Odd One", PUBLIC, web',
+        "GRANT ALL ON public.orders TO app_owner",
         "GRANT INSERT ON public.orders TO web",
     ]
 
 
 def test_default_privileges_for_the_owner_himself_are_not_taken_back() -> None:
     entries = (default_privileges("postgres", "public", *grant(OWNER)),)
-    assert sql(orders(), default_privileges=entries) == [INVOKER, TO_OWNER]
+    assert sql(orders(), default_privileges=entries) == [INVOKER, TO_OWNER, "GRANT ALL ON public.orders TO app_owner"]
+
+
+def test_an_owner_whom_default_privileges_leave_out_gets_everything_on_the_view() -> None:
+    # ALTER DEFAULT PRIVILEGES … REVOKE ALL … FROM the creator leaves an entry without grants.
+    entries = (default_privileges("postgres", "public"),)
+    assert sql(orders(owner="postgres"), default_privileges=entries) == [INVOKER, "GRANT ALL ON public.orders TO postgres"]
+    assert sql(orders(owner="postgres"), default_privileges=(default_privileges("other", "public"),)) == [INVOKER]
 
 
 def test_only_default_privileges_that_reach_the_view_count() -> None:
@@ -156,14 +163,16 @@ def test_only_default_privileges_that_reach_the_view_count() -> None:
 
 
 def test_a_superuser_gives_the_view_to_the_owner_whoever_that_is() -> None:
-    assert view_of(orders(), roles=[Role(OWNER, creates_in_source=False, mover_is_member=False)]).owned_by_table_owner
+    assert view_of(orders(), roles=[Role(OWNER, creates_in_source=False, mover_can_become=False)]).owned_by_table_owner
 
 
 @pytest.mark.parametrize(
-    ("member", "creates", "given"), [(True, True, True), (True, False, False), (False, True, False), (False, False, False)]
+    ("become", "creates", "given"), [(True, True, True), (True, False, False), (False, True, False), (False, False, False)]
 )
-def test_an_ordinary_mover_gives_it_only_to_an_owner_who_may_create_there(member: bool, creates: bool, given: bool) -> None:
-    role = Role(OWNER, mover_is_member=member, creates_in_source=creates)
+def test_an_ordinary_mover_gives_it_only_to_a_role_that_it_can_become_and_that_may_create_there(
+    become: bool, creates: bool, given: bool
+) -> None:
+    role = Role(OWNER, mover_can_become=become, creates_in_source=creates)
     assert view_of(orders(), server=mover(), roles=[role]).owned_by_table_owner is given
 
 

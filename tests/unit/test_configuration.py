@@ -148,6 +148,6 @@ def test_nothing_in_a_message_is_left_to_guess() -> None:
 def test_the_digest_tells_configurations_apart() -> None:
     same = read_configuration({**MINIMAL, "unplaced": "refuse", "keep": []})
     assert read_configuration(MINIMAL).digest == same.digest
-    others = [{"keep": ["a"]}, {"unplaced": "keep"}, {"compatibility_views": False}, {"application_roles": ["web"]}]
+    others: list[dict[str, Any]] = [{"keep": ["a"]}, {"unplaced": "keep"}, {"compatibility_views": False}, {"application_roles": ["web"]}]
     digests = {read_configuration({**MINIMAL, **other}).digest for other in others}
     assert len(digests | {same.digest}) == 5

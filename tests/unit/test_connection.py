@@ -63,7 +63,9 @@ def test_a_parameter_comes_before_the_part_of_the_same_name() -> None:
     assert parameters("postgresql://u@h/shop?dbname=other&host=h2") == {"host": "h2", "user": "u", "dbname": "other"}
 
 
-@pytest.mark.parametrize("parameter", ["schema=public", "connection_limit=5", "pool_timeout=10", "statement_cache_size=0", "socket_timeout=3"])
+@pytest.mark.parametrize(
+    "parameter", ["schema=public", "connection_limit=5", "pool_timeout=10", "statement_cache_size=0", "socket_timeout=3"]
+)
 def test_what_only_prisma_reads_is_left_out_with_a_note(parameter: str) -> None:
     settings = parse_url(f"postgresql://u@h/shop?{parameter}&sslmode=require")
     assert dict(settings.parameters) == {"host": "h", "user": "u", "dbname": "shop", "sslmode": "require"}

@@ -19,7 +19,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, PlanRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
-
 from tests.unit.builders import (
     catalog,
     configuration,

@@ -172,7 +172,10 @@ def test_what_can_be_used_is_no_problem(fine: dict[str, Any]) -> None:
         ({"schemas": "a, b"}, "multischema_schemas is 'a, b': write a list of mappings with name, owner."),
         ({"schemas": ["a"]}, "multischema_schemas[0] is 'a': write a mapping with name, owner."),
         ({"schemas": [{"owner": "x"}]}, "multischema_schemas[0] has no name: every entry needs name."),
-        ({"schemas": [{"name": "a", "ownr": "x"}]}, "multischema_schemas[0].ownr is unknown: write one of name, owner. Did you mean owner?"),
+        (
+            {"schemas": [{"name": "a", "ownr": "x"}]},
+            "multischema_schemas[0].ownr is unknown: write one of name, owner. Did you mean owner?",
+        ),
         ({"schemas": [{"name": ["a"]}]}, "multischema_schemas[0].name is ['a']: write text."),
         ({"window": "now"}, "multischema_window is 'now': write a mapping with start."),
         ({"wokers": 2}, "multischema_wokers is unknown: nothing reads it. Did you mean multischema_workers?"),

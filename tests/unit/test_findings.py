@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils import drift, findings, placement, planner, rollback_plan
+from ansible_collections.dbops.multischema.plugins.module_utils import findings_objects
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, EventTrigger, Publication, Role, TypeName
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
-
 from tests.unit import builders as b
 from tests.unit.builders import OWNER, catalog, configuration, everything, found, grant, mover, named, oid, one, relation, schema, table
 
@@ -30,7 +29,15 @@ class Case:
     """A finding with a database that has it and similar ones that have not."""
 
     def __init__(
-        self, finding: str, severity: str, obj: str, bad: Catalog, *good: Catalog, wanted: Configuration | None = None, says: str = "", **facts: Any
+        self,
+        finding: str,
+        severity: str,
+        obj: str,
+        bad: Catalog,
+        *good: Catalog,
+        wanted: Configuration | None = None,
+        says: str = "",
+        **facts: Any,
     ) -> None:
         self.finding, self.severity, self.object = finding, severity, obj
         self.bad, self.good, self.wanted, self.says, self.facts = bad, good, wanted, says, facts
@@ -48,7 +55,9 @@ MEMBER = Role(OWNER, mover_is_member=True, creates_in_source=True)
 NO_MEMBER = Role(OWNER, mover_is_member=False, creates_in_source=True)
 KEEPS_VIEW = Role(OWNER, mover_is_member=True, creates_in_source=False)
 LEAK = (b.default_privileges("postgres", "public", *grant("web")),)
-MOVER = mover(create_on_schemas=("public", "tenant"))
+STRANGER = Role("boss", mover_is_member=False, mover_can_become=False)
+STATISTICS_OF_BOSS = replace(b.statistics("orders_stx"), owner="boss")
+MOVER = mover(create_on_schemas=("public", "tenant"), use_on_schemas=("public", "tenant"))
 
 CASES = [
     Case(
@@ -126,9 +135,64 @@ CASES = [
         "shop",
         catalog(ORDERS, server=mover(create_on_database=False)),
         catalog(ORDERS, server=mover()),
-        two(server=mover(create_on_database=False, create_on_schemas=("public", "tenant"))),
         catalog(ORDERS, server=b.server(create_on_database=False)),
         says="GRANT CREATE ON DATABASE shop TO migrator",
+    ),
+    Case(
+        "schemas_not_creatable",
+        "refuse",
+        "shop",
+        two(server=mover(create_on_database=False, create_on_schemas=("public", "tenant"))),
+        says="the one that the journal is kept in",
+    ),
+    Case(
+        "not_owner",
+        "refuse",
+        "public.orders",
+        catalog(table("orders", statistics=(STATISTICS_OF_BOSS,)), schemas=[TENANT], server=MOVER, roles=[MEMBER, STRANGER]),
+        catalog(table("orders", statistics=(STATISTICS_OF_BOSS,)), schemas=[TENANT], server=MOVER, roles=[MEMBER, Role("boss")]),
+        catalog(table("orders", statistics=(replace(STATISTICS_OF_BOSS, schema="x"),)), server=MOVER, roles=[MEMBER, STRANGER]),
+        says="Its statistics object orders_stx belongs to boss",
+    ),
+    Case(
+        "usage_not_grantable",
+        "refuse",
+        "tenant",
+        catalog(ORDERS, schemas=[schema("tenant", "boss")], server=MOVER, roles=[MEMBER, STRANGER]),
+        catalog(ORDERS, schemas=[schema("tenant", "boss")], server=MOVER, roles=[MEMBER, Role("boss")]),
+        catalog(ORDERS, schemas=[schema("tenant", "boss")], roles=[STRANGER]),
+        catalog(ORDERS, schemas=[schema("tenant", "boss", *grant(OWNER, "USAGE"))], server=MOVER, roles=[MEMBER, STRANGER]),
+        catalog(
+            ORDERS, schemas=[schema("tenant", "boss", *grant("migrator", "USAGE", grantable=True))], server=MOVER, roles=[MEMBER, STRANGER]
+        ),
+        catalog(ORDERS, server=MOVER, roles=[MEMBER, STRANGER]),
+        says="As boss: GRANT USAGE ON SCHEMA tenant TO app_owner",
+    ),
+    Case(
+        "owner_not_givable",
+        "refuse",
+        "tenant",
+        catalog(ORDERS, server=MOVER, roles=[MEMBER, STRANGER]),
+        catalog(ORDERS, server=MOVER, roles=[MEMBER, Role("boss")]),
+        catalog(ORDERS, roles=[STRANGER]),
+        catalog(ORDERS, schemas=[schema("tenant", "boss")], server=MOVER, roles=[MEMBER, STRANGER]),
+        wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
+        says="GRANT boss TO migrator",
+    ),
+    Case(
+        "owner_not_givable",
+        "refuse",
+        "tenant",
+        catalog(ORDERS, server=MOVER, roles=[MEMBER, Role("boss", mover_is_member=True, mover_can_become=False)]),
+        wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
+    ),
+    Case(
+        "role_called_public",
+        "refuse",
+        '"PUBLIC"',
+        catalog(ORDERS, server=b.server(role_called_public=True)),
+        catalog(ORDERS),
+        says='ALTER ROLE "PUBLIC" RENAME',
     ),
     Case(
         "unknown_owner",
@@ -177,7 +241,9 @@ CASES = [
         catalog(table("orders", acl=(*everything(OWNER), *grant("web")))),
         says="web may see only some of its columns",
     ),
-    Case("column_privileges", "refuse", "public.orders", catalog(replace(GRANTED, row_security=True)), acceptable=True, says="row security"),
+    Case(
+        "column_privileges", "refuse", "public.orders", catalog(replace(GRANTED, row_security=True)), acceptable=True, says="row security"
+    ),
     Case(
         "column_privileges",
         "refuse",
@@ -186,6 +252,15 @@ CASES = [
         acceptable=True,
         says="must belong to app_owner",
     ),
+    Case(
+        "column_privileges",
+        "refuse",
+        "public.orders",
+        catalog(replace(GRANTED, acl=grant(OWNER))),
+        acceptable=True,
+        says="has given up rights",
+    ),
+    Case("no_columns", "warn", "public.orders", catalog(table("orders", columns=())), two(), says="tenant.orders for INSERT"),
     Case(
         "row_security",
         "refuse",
@@ -255,6 +330,16 @@ CASES = [
         two(publications=(publication(schemas=("public",), owner="boss"),), server=MOVER, roles=[Role("boss", mover_is_member=True)]),
     ),
     Case(
+        "publication_filter",
+        "refuse",
+        "public.orders",
+        two(publications=(publication(schemas=("public",), tables=(oid("orders"),), filtered=(oid("orders"),)),)),
+        two(publications=(publication(tables=(oid("orders"),), filtered=(oid("orders"),)),)),
+        two(publications=(publication(schemas=("public",), tables=(oid("orders"),)),)),
+        acceptable=True,
+        says="ALTER PUBLICATION cdc DROP TABLE public.orders",
+    ),
+    Case(
         "publication_all_tables",
         "refuse",
         "cdc",
@@ -282,12 +367,28 @@ CASES = [
         says="public.log()",
     ),
     Case(
+        "event_trigger",
+        "warn",
+        "audit",
+        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", True, "BEGIN RAISE NOTICE 'my_orders'; END"),)),
+    ),
+    Case(
+        "event_trigger_table",
+        "refuse",
+        "public.orders",
+        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", True, "INSERT INTO public.orders VALUES (1)"),)),
+        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", False, "INSERT INTO public.orders VALUES (1)"),)),
+        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", True, "INSERT INTO public.my_orders VALUES (1)"),)),
+        acceptable=True,
+        says="Add orders to multischema_keep",
+    ),
+    Case(
         "large_tree",
         "warn",
         "public.orders",
-        catalog(table("orders", "p"), *(b.partition(f"orders_{n}", "orders") for n in range(findings.LARGE_TREE))),
-        catalog(table("orders", "p"), *(b.partition(f"orders_{n}", "orders") for n in range(findings.LARGE_TREE - 1))),
-        says=f"with {findings.LARGE_TREE} members in one transaction",
+        catalog(table("orders", "p"), *(b.partition(f"orders_{n}", "orders") for n in range(findings_objects.LARGE_TREE))),
+        catalog(table("orders", "p"), *(b.partition(f"orders_{n}", "orders") for n in range(findings_objects.LARGE_TREE - 1))),
+        says=f"with {findings_objects.LARGE_TREE} members in one transaction",
     ),
     Case("dump_by_name", "warn", "public", two(), catalog(), says="-n tenant"),
     # What the planner notices while it makes the steps of phase 1.
@@ -335,7 +436,16 @@ def test_whatever_refuses_says_the_way_out(case: Case) -> None:
             assert finding.remedy.endswith((".", ")", "'")), finding
 
 
-OF_MOVES = [c for c in CASES if c.finding not in ("unknown_owner", "schema_owner_differs", "unknown_role", "default_privileges", "schema_usage")]
+NOT_OF_MOVES = (
+    "unknown_owner",
+    "owner_not_givable",
+    "schema_owner_differs",
+    "unknown_role",
+    "role_called_public",
+    "default_privileges",
+    "schema_usage",
+)
+OF_MOVES = [case for case in CASES if case.finding not in NOT_OF_MOVES]
 
 
 @pytest.mark.parametrize("case", OF_MOVES, ids=[f"{c.finding}-{n}" for n, c in enumerate(OF_MOVES)])
@@ -343,7 +453,7 @@ def test_nothing_is_found_on_tables_that_stay(case: Case) -> None:
     assert named(found(case.bad, replace(STAYS, placement=())), case.finding) == []
 
 
-OF_VIEWS = [c for c in CASES if c.finding in ("inheritance_only", "column_privileges", "row_security", "view_owner", "default_privileges_on_view")]
+OF_VIEWS = [c for c in CASES if c.finding in ("inheritance_only", "column_privileges", "row_security", "view_owner", "no_columns")]
 
 
 @pytest.mark.parametrize("case", OF_VIEWS, ids=[f"{c.finding}-{n}" for n, c in enumerate(OF_VIEWS)])
@@ -368,27 +478,21 @@ ELSEWHERE = {
 }
 
 
-def ids_in(module: Any) -> set[str]:
+def ids_in(path: Path) -> set[str]:
     """First arguments of every ``Finding(…)`` in a module."""
-    calls = [n for n in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
-    made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Finding"]
+    calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Finding" and call.args]
     return {str(ast.literal_eval(call.args[0])) for call in made}
 
 
 def test_every_finding_of_the_core_has_tests() -> None:
     tested = {case.finding for case in CASES}.union(*ELSEWHERE.values())
-    made = set().union(*(ids_in(module) for module in (findings, placement, planner, rollback_plan, drift)))
+    made = set().union(*(ids_in(path) for path in Path(findings_objects.__file__).parent.glob("*.py")))
     assert made - tested == set(), "write a case with a database that has it and one that has not"
     assert tested - made == set(), "these are not made any more"
     for file, ids in ELSEWHERE.items():
         text = (Path(__file__).parent / file).read_text(encoding="utf-8")
         assert {name for name in ids if f'"{name}"' not in text} == set(), file
-
-
-def test_an_owner_that_the_connected_role_cannot_give_a_schema_to_is_refused() -> None:
-    seen = catalog(ORDERS, server=MOVER, roles=[MEMBER, Role("boss", mover_is_member=False)])
-    refusals = b.plan(seen, configuration(schemas=[{"name": "tenant", "owner": "boss"}])).refusals
-    assert [finding for finding in refusals if "boss" in f"{finding.reason} {finding.remedy}"], "CREATE SCHEMA … AUTHORIZATION boss would fail"
 
 
 def test_findings_name_objects_as_a_person_writes_them() -> None:

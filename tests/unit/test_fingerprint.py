@@ -15,7 +15,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.fingerprint impo
     compare,
     read_fingerprint,
 )
-
 from tests.unit.fake_database import FakeDatabase, refusal
 
 ORDERS = TableDigest(1, "public", "orders", 10, "12345", "record")

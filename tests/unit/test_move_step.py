@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Publication, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, lock_statement, publications_left
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Lock, Member, Step
-
-from tests.unit.builders import OWNER, catalog, everything, grant, index, oid, partition, sequence, statistics, table
+from tests.unit.builders import OWNER, catalog, everything, grant, index, mover, oid, partition, sequence, statistics, table
 
 VIEW = "CREATE VIEW public.{0} WITH (security_invoker=true) AS SELECT * FROM tenant.{0}"
 TO_OWNER = "ALTER VIEW public.{0} OWNER TO app_owner"
@@ -17,6 +18,10 @@ TO_OWNER = "ALTER VIEW public.{0} OWNER TO app_owner"
 
 def build(*members: Table, view: bool = True, seen: Catalog | None = None, **values: Any) -> Step:
     return MoveTables.build(seen or catalog(*members, **values), Group(members, "tenant", "rule 1", view))
+
+
+def lock(*tables: Table, **values: Any) -> list[str]:
+    return list(lock_statement(catalog(*tables, **values), "public", tables))
 
 
 def test_one_table_with_a_view() -> None:
@@ -31,13 +36,13 @@ def test_one_table_with_a_view() -> None:
         "GRANT SELECT ON public.orders TO web",
     )
     assert step.undo == (
-        "LOCK TABLE public.orders IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE tenant.orders IN ACCESS EXCLUSIVE MODE",
         "DROP VIEW public.orders",
         "ALTER TABLE tenant.orders SET SCHEMA public",
     )
 
 
-def test_one_table_without_a_view_locks_the_table_itself_on_the_way_back() -> None:
+def test_one_table_without_a_view() -> None:
     step = build(table("orders"), view=False)
     assert step.do == ("LOCK TABLE public.orders IN ACCESS EXCLUSIVE MODE", "ALTER TABLE public.orders SET SCHEMA tenant")
     assert step.undo == ("LOCK TABLE tenant.orders IN ACCESS EXCLUSIVE MODE", "ALTER TABLE tenant.orders SET SCHEMA public")
@@ -66,7 +71,7 @@ def test_a_tree_is_locked_by_its_root_and_moves_root_first() -> None:
 def test_every_root_of_a_family_is_locked() -> None:
     step = build(table("father"), table("mother"), table("child", parents=["father", "mother"]))
     assert step.do[0] == "LOCK TABLE public.father, public.mother IN ACCESS EXCLUSIVE MODE"
-    assert step.undo[0] == step.do[0]
+    assert step.undo[0] == "LOCK TABLE tenant.father, tenant.mother IN ACCESS EXCLUSIVE MODE"
 
 
 def test_a_table_whose_parent_is_elsewhere_is_a_root_of_its_own() -> None:
@@ -77,10 +82,23 @@ def test_a_foreign_table_is_not_locked_because_it_cannot_be() -> None:
     step = build(table("remote", "f"), view=False)
     assert step.do == ("ALTER TABLE public.remote SET SCHEMA tenant",)
     assert step.undo == ("ALTER TABLE tenant.remote SET SCHEMA public",)
-    assert list(lock_statement("public", [table("a"), table("remote", "f"), table("b")])) == [
-        "LOCK TABLE public.a, public.b IN ACCESS EXCLUSIVE MODE"
-    ]
-    assert list(lock_statement("public", [])) == []
+    assert lock(table("a"), table("remote", "f"), table("b")) == ["LOCK TABLE public.a, public.b IN ACCESS EXCLUSIVE MODE"]
+    assert lock() == []
+
+
+@pytest.mark.parametrize(
+    ("right", "locked"), [("SELECT", False), ("INSERT", False), ("UPDATE", True), ("DELETE", True), ("TRUNCATE", True)]
+)
+def test_an_owner_who_has_given_up_writing_cannot_lock_and_relies_on_the_alter(right: str, locked: bool) -> None:
+    one = table("orders", acl=grant(OWNER, right))
+    assert bool(lock(one, server=mover())) is locked
+    assert lock(one), "a superuser can always"
+    assert lock(table("orders"), server=mover())
+
+
+def test_a_grant_to_the_connected_role_itself_lets_it_lock() -> None:
+    assert lock(table("orders", acl=grant("migrator", "UPDATE")), server=mover())
+    assert not lock(table("orders", acl=grant("web", "UPDATE")), server=mover())
 
 
 def test_statistics_go_along_and_come_back() -> None:
@@ -132,12 +150,21 @@ def test_a_table_that_is_published_by_name_or_not_at_all_is_left_alone() -> None
     )
     step = build(table("orders"), publications=others)
     assert not any("PUBLICATION" in text for text in (*step.do, *step.undo))
-    assert step.detail == {"from": "public", "to": "tenant", "publications": []}
+    assert step.detail["publications"] == []
 
 
-def test_a_foreign_table_is_never_published() -> None:
-    seen = catalog(table("remote", "f"), publications=(BY_SCHEMA,))
-    assert publications_left(seen, seen.tables[0]) == []
+@pytest.mark.parametrize("one", [table("remote", "f"), table("fast", persistence="u")], ids=["foreign", "unlogged"])
+def test_what_cannot_be_published_is_not_added(one: Table) -> None:
+    assert publications_left(catalog(one, publications=(BY_SCHEMA,)), one) == []
+    assert publications_left(catalog(table("orders"), publications=(BY_SCHEMA,)), table("orders")) == [BY_SCHEMA]
+
+
+def test_what_stood_elsewhere_before_is_remembered_so_that_it_stays_there() -> None:
+    root = table("events", "p", statistics=(statistics("near"), statistics("far", "elsewhere")))
+    outside = partition("events_far", "events", schema="tenant")
+    step = build(root, seen=catalog(root, outside, table("other", schema="tenant")))
+    assert step.detail["settled"] == sorted([oid("events_far"), oid("far")])
+    assert build(table("orders")).detail["settled"] == []
 
 
 def test_names_are_quoted_wherever_they_stand() -> None:
@@ -152,7 +179,7 @@ def test_names_are_quoted_wherever_they_stand() -> None:
         'CREATE VIEW "Old"."x""; --" WITH (security_invoker=true) AS SELECT * FROM "New"."x""; --"',
     )
     assert step.undo == (
-        'LOCK TABLE "Old"."x""; --" IN ACCESS EXCLUSIVE MODE',
+        'LOCK TABLE "New"."x""; --" IN ACCESS EXCLUSIVE MODE',
         'DROP VIEW "Old"."x""; --"',
         'ALTER PUBLICATION "Big One" DROP TABLE ONLY "New"."x""; --"',
         'ALTER TABLE "New"."x""; --" SET SCHEMA "Old"',

@@ -10,7 +10,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import C
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import BOOKKEEPING_TABLES, Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import is_glob, matches, place, table_names
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
-
 from tests.unit.builders import catalog, configuration, found, named, one, partition, placed, relation, table, view
 
 
@@ -83,7 +82,9 @@ def test_only_tables_of_the_source_schema_are_placed() -> None:
     assert placed(legacy, configuration(source_schema="legacy")) == {"b": "tenant"}
 
 
-@pytest.mark.parametrize(("general", "own", "view_kept"), [(True, None, True), (False, None, False), (True, False, False), (False, True, True)])
+@pytest.mark.parametrize(
+    ("general", "own", "view_kept"), [(True, None, True), (False, None, False), (True, False, False), (False, True, True)]
+)
 def test_a_rule_decides_on_its_views_before_the_general_setting(general: bool, own: bool | None, view_kept: bool) -> None:
     rule = {"schema": "tenant", "tables": "*", "compatibility_view": own}
     (group,) = place(shop("a"), configuration(placement=[rule], compatibility_views=general)).groups
@@ -153,7 +154,12 @@ def test_a_table_of_an_extension_that_is_named_is_refused() -> None:
 
 # --- trees ---
 
-TREE = (table("orders", "p"), partition("orders_2024", "orders", "p"), partition("orders_2024_01", "orders_2024"), partition("archive", "orders"))
+TREE = (
+    table("orders", "p"),
+    partition("orders_2024", "orders", "p"),
+    partition("orders_2024_01", "orders_2024"),
+    partition("archive", "orders"),
+)
 
 
 def test_a_tree_goes_where_its_root_goes() -> None:

@@ -20,7 +20,7 @@ def explained(monkeypatch: pytest.MonkeyPatch, text: str) -> ConnectionFailed:
     def connect(**_: Any) -> Any:
         raise psycopg2.OperationalError(text)
 
-    monkeypatch.setattr(postgres.psycopg2, "connect", connect)
+    monkeypatch.setattr(psycopg2, "connect", connect)
     with pytest.raises(ConnectionFailed) as caught:
         Database(SETTINGS)
     return caught.value
@@ -64,7 +64,7 @@ def test_the_password_does_not_reach_the_label_of_the_session(monkeypatch: pytes
         seen.update(parameters)
         raise psycopg2.OperationalError("Connection refused")
 
-    monkeypatch.setattr(postgres.psycopg2, "connect", connect)
+    monkeypatch.setattr(psycopg2, "connect", connect)
     with pytest.raises(ConnectionFailed):
         Database(SETTINGS, "catalog")
     assert seen["application_name"] == "dbops.multischema catalog"
@@ -79,7 +79,7 @@ def test_a_url_may_set_its_own_timeout_and_not_the_application_name(monkeypatch:
         seen.update(parameters)
         raise psycopg2.OperationalError("Connection refused")
 
-    monkeypatch.setattr(postgres.psycopg2, "connect", connect)
+    monkeypatch.setattr(psycopg2, "connect", connect)
     with pytest.raises(ConnectionFailed):
         Database(parse_url("postgresql://h/shop?connect_timeout=3&application_name=mine"))
     assert (seen["connect_timeout"], seen["application_name"]) == ("3", "dbops.multischema")
@@ -122,7 +122,7 @@ class FakeConnection:
 
 
 def through(monkeypatch: pytest.MonkeyPatch, connection: FakeConnection) -> Database:
-    monkeypatch.setattr(postgres.psycopg2, "connect", lambda **_: connection)
+    monkeypatch.setattr(psycopg2, "connect", lambda **_: connection)
     return Database(SETTINGS)
 
 
@@ -181,7 +181,10 @@ def blocker(**values: Any) -> Blocker:
             {"user": None, "state": None, "age_s": None, "query": None},
             "pid 7, user ?, state unknown, holds AccessShareLock on orders: (no query shown)",
         ),
-        ({"backend_type": "autovacuum worker"}, "pid 7, user web, autovacuum worker, active, for 1.2 s, holds AccessShareLock on orders: SELECT 1"),
+        (
+            {"backend_type": "autovacuum worker"},
+            "pid 7, user web, autovacuum worker, active, for 1.2 s, holds AccessShareLock on orders: SELECT 1",
+        ),
         ({"gid": "tx-1", "pid": None}, "prepared transaction 'tx-1' of web, for 1.2 s, holds AccessShareLock on orders"),
     ],
 )

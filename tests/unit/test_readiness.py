@@ -11,7 +11,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils import readiness
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, examine_checklist
-
 from tests.unit.fake_database import FakeDatabase
 
 Answers = dict[str, Any]
@@ -103,7 +102,9 @@ def test_each_prepared_transaction_and_each_dump_is_named() -> None:
 
 
 def test_every_check_of_the_module_is_run() -> None:
-    functions = {name for name, found in vars(readiness).items() if getattr(found, "__annotations__", {}).get("return") == "Iterator[Check]"}
+    functions = {
+        name for name, found in vars(readiness).items() if getattr(found, "__annotations__", {}).get("return") == "Iterator[Check]"
+    }
     assert {function.__name__ for function in readiness.CHECKS} == functions
 
 

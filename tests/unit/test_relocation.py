@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator, check_pace
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
-
 from tests.unit.builders import catalog, configuration, journaled, oid, partition, plan, table
 from tests.unit.fake_database import FakeDatabase, refusal
 from tests.unit.test_readiness import holder
@@ -117,11 +117,10 @@ def test_a_lost_connection_says_that_the_run_can_go_on(clock: Clock) -> None:
 
 def test_steps_before_the_one_that_fails_are_reported(clock: Clock) -> None:
     database = Server()
-    done = []
+    done: list[str] = []
     database.on_execute = lambda text: _raise(refusal("42501")) if text == "CREATE SCHEMA other" else None
     with pytest.raises(StepFailed):
-        for outcome in relocator(database).apply([STEP, OTHER]):
-            done.append(outcome.step_id)
+        done.extend(outcome.step_id for outcome in relocator(database).apply([STEP, OTHER]))
     assert done == ["create_schema:tenant"]
 
 
@@ -148,7 +147,7 @@ def test_a_deadline_of_nothing_is_one_attempt(clock: Clock) -> None:
 def test_pauses_grow_with_jitter_and_stay_short(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     for share in (0.5, 1.5):
-        monkeypatch.setattr(relocation.random, "uniform", lambda low, high, share=share: share)
+        monkeypatch.setattr(random, "uniform", lambda *_, share=share: share)
         for attempt in (1, 2, 5, 50):
             before = clock.now
             assert relocator(Server())._pause(attempt) is False
@@ -210,7 +209,11 @@ def test_the_lease_is_renewed_while_a_step_waits(clock: Clock) -> None:
     database = Server(*[LOCK_TIMEOUT] * 12)
     list(relocator(database).apply([STEP]))
     waited = clock.now - 1000.0
-    assert waited / relocation.LONGEST_PAUSE_S / 2 - 1 <= database.count("UPDATE multischema_journal.lease") <= waited / relocation.RENEW_EVERY_S
+    assert (
+        waited / relocation.LONGEST_PAUSE_S / 2 - 1
+        <= database.count("UPDATE multischema_journal.lease")
+        <= waited / relocation.RENEW_EVERY_S
+    )
 
 
 # --- who will not go by himself ---
@@ -349,7 +352,7 @@ def test_a_change_of_anything_but_the_schema_undoes_the_move(clock: Clock, part:
 
 
 def test_a_partition_that_joined_since_undoes_the_move(clock: Clock) -> None:
-    database = Moving(identities("tenant", has_children=True), **{"pg_inherits": [("events_2",)]})
+    database = Moving(identities("tenant", has_children=True), pg_inherits=[("events_2",)])
     assert "public.events_2 has joined the tree since it was planned" in refused_because(database)
 
 

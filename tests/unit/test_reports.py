@@ -9,9 +9,14 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check, passed, report, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
-from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import MOST_FINDINGS, finding_lines, plan_report, size_text, step_sql
+from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import (
+    MOST_FINDINGS,
+    finding_lines,
+    plan_report,
+    size_text,
+    step_sql,
+)
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
-
 from tests.support.plan_documents import campus, large, refused
 from tests.unit.builders import catalog, configuration, plan, schema, table
 
@@ -172,7 +177,10 @@ def test_the_line_of_progress_fits_beside_the_name_of_a_host() -> None:
 
 def test_the_line_about_who_is_in_front_fits() -> None:
     shown, lines = progress()
-    who = "pid 12345, user shop_web, puma: cluster worker 2, idle in transaction, for 12.3 s, holds AccessShareLock on orders: " + "SELECT x " * 17
+    who = (
+        "pid 12345, user shop_web, puma: cluster worker 2, idle in transaction, for 12.3 s, holds AccessShareLock on orders: "
+        + "SELECT x " * 17
+    )
     shown.show({**outcome(attempts=3), "title": "Move public.orders with 12 members to tenant_shared", "waited_for": [who]})
     assert max(len(part) for line in lines for part in line.splitlines()) <= COLUMNS
 

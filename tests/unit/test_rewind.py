@@ -16,7 +16,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
-
 from tests.unit.builders import (
     OWNER,
     catalog,
@@ -56,7 +55,10 @@ FULL = catalog(
     schemas=[schema("kept", "app_owner", *grant("auditor", "USAGE"))],
     types=(TypeName(7, "kept", "colour", "e"),),
     routines=(Routine(8, "public", "f"),),
-    foreign_keys=(ForeignKey("fk", oid("orders"), oid("events")), ForeignKey("inside", oid("_prisma_migrations"), oid("_prisma_migrations"))),
+    foreign_keys=(
+        ForeignKey("fk", oid("orders"), oid("events")),
+        ForeignKey("inside", oid("_prisma_migrations"), oid("_prisma_migrations")),
+    ),
     default_privileges=(
         default_privileges(OWNER, "public", *grant("web", "INSERT", "SELECT"), *grant("auditor", grantable=True)),
         default_privileges(OWNER, "public", *grant("web", "USAGE"), kind="S"),

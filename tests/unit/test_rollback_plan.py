@@ -11,7 +11,6 @@ import pytest
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Role, Routine, TypeName
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
-
 from tests.unit.builders import (
     catalog,
     configuration,
@@ -120,6 +119,16 @@ def test_children_made_elsewhere_stay_where_they_are() -> None:
     )
 
 
+def test_what_stood_in_the_target_before_stays_there() -> None:
+    root = table("events", "p", statistics=(statistics("far", "tenant"),))
+    before = catalog(root, partition("events_far", "events", schema="tenant"), schemas=[schema("tenant")])
+    steps = plan(before).steps
+    now = run(before, *(statement for step in steps for statement in step.do))
+    way = plan_rollback(now, journaled(steps))
+    assert undo_of(way, "move:public.events") == next(step.undo for step in steps if step.kind == "move_tables")
+    assert canonical(run(now, *(statement for _, step in way.steps for statement in step.undo))) == canonical(before)
+
+
 def test_statistics_made_since_come_back_with_their_table() -> None:
     tables = tuple(
         replace(t, statistics=(*t.statistics, statistics("later", "tenant"), statistics("aside", "public"))) if t.name == "orders" else t
@@ -132,10 +141,20 @@ def test_statistics_made_since_come_back_with_their_table() -> None:
 
 def test_indexes_and_sequences_made_since_come_back_by_themselves() -> None:
     tables = tuple(
-        replace(t, indexes=(*t.indexes, index("later_idx")), sequences=(*t.sequences, sequence("later_seq", "other"))) if t.name == "orders" else t
+        replace(t, indexes=(*t.indexes, index("later_idx")), sequences=(*t.sequences, sequence("later_seq", "other")))
+        if t.name == "orders"
+        else t
         for t in AFTER.tables
     )
-    now = replace(AFTER, tables=tables, relations=(*AFTER.relations, relation("later_idx", "i", "tenant"), replace(relation("later_seq", "S", "tenant"), oid=oid("later_seq"))))
+    now = replace(
+        AFTER,
+        tables=tables,
+        relations=(
+            *AFTER.relations,
+            relation("later_idx", "i", "tenant"),
+            replace(relation("later_seq", "S", "tenant"), oid=oid("later_seq")),
+        ),
+    )
     assert refusals(now) == ()
 
 
@@ -180,7 +199,7 @@ def test_a_view_that_was_never_ours_takes_a_name_too() -> None:
     assert one(plan_rollback(now, journaled(bare)).refusals, "name_taken").object == "public.orders"
 
 
-STRANGERS = {
+STRANGERS: dict[str, dict[str, Any]] = {
     "table theirs": {"relations": (*AFTER.relations, relation("theirs", "r", "tenant"))},
     "view theirs": {"relations": (*AFTER.relations, relation("theirs", "v", "tenant"))},
     "sequence theirs": {"relations": (*AFTER.relations, relation("theirs", "S", "tenant"))},

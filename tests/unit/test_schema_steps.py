@@ -6,7 +6,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import G
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CopyDefaultPrivileges, CreateSchema, GrantUsage
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import KINDS
-
 from tests.unit.builders import default_privileges, grant
 
 

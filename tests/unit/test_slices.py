@@ -167,7 +167,7 @@ def test_the_journal_of_a_rollback_is_kept_and_dropped_by_a_call_of_its_own(cloc
 
 def test_a_worker_whose_playbook_has_gone_stops(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     parents = iter([10, 10, 1])
-    monkeypatch.setattr(module.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
     host = Host(clock, seconds=4.5)
     with pytest.raises(JournalError, match="its worker stops"):
         cut(host, steps(200))[0].run()

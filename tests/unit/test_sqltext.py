@@ -73,13 +73,13 @@ def test_a_name_is_quoted_where_postgresql_needs_it(name: str, sql: str) -> None
 
 
 @given(TEXT.filter(bool))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 def test_any_name_is_read_back_as_it_was(name: str) -> None:
     assert read_identifier(Name(name).as_string()) == name
 
 
 @given(TEXT)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 def test_any_text_is_read_back_as_it_was(text: str) -> None:
     assert read_string(Text(text).as_string()) == text
 
@@ -103,7 +103,13 @@ def test_nul_is_refused(make: type) -> None:
 
 @pytest.mark.parametrize(
     ("text", "sql"),
-    [("", "''"), ("it's", "'it''s'"), ("a\\b", "E'a\\\\b'"), ("\\'; DROP TABLE x; --", "E'\\\\''; DROP TABLE x; --'"), ("two\nlines", "'two\nlines'")],
+    [
+        ("", "''"),
+        ("it's", "'it''s'"),
+        ("a\\b", "E'a\\\\b'"),
+        ("\\'; DROP TABLE x; --", "E'\\\\''; DROP TABLE x; --'"),
+        ("two\nlines", "'two\nlines'"),
+    ],
 )
 def test_a_literal_is_safe_whatever_standard_conforming_strings_says(text: str, sql: str) -> None:
     assert Text(text).as_string() == sql
@@ -111,9 +117,15 @@ def test_a_literal_is_safe_whatever_standard_conforming_strings_says(text: str, 
 
 def test_a_statement_is_composed_of_its_parts() -> None:
     names = comma(Name("public", name) for name in ("a", "Order"))
-    assert statement("LOCK TABLE {} IN {} MODE", names, keyword("ACCESS EXCLUSIVE")) == 'LOCK TABLE public.a, public."Order" IN ACCESS EXCLUSIVE MODE'
+    assert (
+        statement("LOCK TABLE {} IN {} MODE", names, keyword("ACCESS EXCLUSIVE"))
+        == 'LOCK TABLE public.a, public."Order" IN ACCESS EXCLUSIVE MODE'
+    )
     assert statement("SELECT {value}", value=Text("{}")) == "SELECT '{}'"
-    assert statement("GRANT {} ON {}{}", fragment("{} ({})", keyword("SELECT"), Name("Id")), Name("t"), nothing()) == 'GRANT SELECT ("Id") ON t'
+    assert (
+        statement("GRANT {} ON {}{}", fragment("{} ({})", keyword("SELECT"), Name("Id")), Name("t"), nothing())
+        == 'GRANT SELECT ("Id") ON t'
+    )
 
 
 def test_an_empty_clause_leaves_no_space_behind() -> None:

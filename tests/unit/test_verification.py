@@ -17,7 +17,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.verification imp
     verify_schemas,
     verify_tables,
 )
-
 from tests.unit.builders import catalog, configuration, journaled, oid, partition, plan, sequence, statistics, table
 from tests.unit.simulation import run
 
@@ -34,7 +33,7 @@ MEMBERS = {member.oid: member for step in PLAN.steps for member in step.members}
 
 
 def identity(number: int, **values: Any) -> dict[str, Any]:
-    same = {part: 1 for part in KEPT}
+    same = dict.fromkeys(KEPT, 1)
     return {**same, "schema": "tenant", "name": MEMBERS[number].name, "relfilenode": number, "toast": 0, **values}
 
 
@@ -148,7 +147,9 @@ def test_grants_made_since_are_no_rewritten_table() -> None:
 
 
 def test_a_rewritten_table_that_a_person_accepts_passes_and_no_other() -> None:
-    accepted = plan(BEFORE, configuration(keep=["kept"], accept=[{"finding": "rewritten", "object": "tenant.orders", "reason": "truncated"}]))
+    accepted = plan(
+        BEFORE, configuration(keep=["kept"], accept=[{"finding": "rewritten", "object": "tenant.orders", "reason": "truncated"}])
+    )
     now = {**IDENTITIES, oid("orders"): identity(oid("orders"), relfilenode=99)}
     assert verdicts(tables(plan=accepted, identities=now))["table identity"] == "pass"
     now = {**now, oid("events"): identity(oid("events"), relfilenode=99)}
