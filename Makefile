@@ -39,16 +39,16 @@ lint: setup-dev ## ansible-lint (production), yamllint, ruff, mypy
 
 .PHONY: test-unit
 test-unit: setup-dev ## The pure parts, without a server (seconds)
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n $(PYTEST_WORKERS)
 
 .PHONY: test-integration
 test-integration: setup-dev setup-servers ## The real playbooks on real servers, 15, 16 and 18
 	$(BIN)/pytest tests/integration -n $(PYTEST_WORKERS) --dist loadgroup
 
 .PHONY: clean
-clean: ## Stop the sandbox server and remove everything that demo and tests have made
+clean: ## Stop the sandbox server and remove what demo and tests have made (not other environments' artifacts)
 	@if [ -x $(BIN)/python ] && $(BIN)/python -c 'import psycopg2' 2>/dev/null; then $(BIN)/python -m tests.support.demo down; fi
-	rm -rf $(VENV) .demo artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo artifacts/sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: requirements

@@ -16,6 +16,9 @@ RIGHTS = (
     "undo_impossible",
     "target_not_writable",
     "schemas_not_creatable",
+    "usage_not_grantable",
+    "owner_not_givable",
+    "role_called_public",
     "unknown_owner",
     "unknown_role",
 )

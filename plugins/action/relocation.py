@@ -181,6 +181,6 @@ def _require_no_refusals(refusals: Sequence[Finding], what: str) -> None:
     if refusals:
         raise PlanRefused(
             f"{what}: {count_of(len(refusals), 'finding')} must be settled first.\n" + "\n".join(finding_lines(refusals)),
-            "Nothing was touched.",
+            "A refusal comes before anything is touched, so that nothing is left half done.",
             "Settle them as said with each, or accept with a reason those that say so (multischema_accept).",
         )

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
-# Prepared transactions hold locks without a process; pg_locks shows them with virtualtransaction -1/<xid>.
+# A prepared transaction holds its locks without a process; it is known by the lock on its own transaction id, which shares
+# its virtualtransaction (that of the session that prepared it, or -1/<xid> after a restart).
 _HOLDERS = """
 SELECT DISTINCT ON (COALESCE(l.pid, 0), x.gid) l.pid, COALESCE(a.usename, x.owner)::text, a.application_name, a.backend_type,
        a.state, extract(epoch FROM clock_timestamp() - COALESCE(a.xact_start, x.prepared))::float8,
        regexp_replace(left(a.query, 160), '\\s+', ' ', 'g'), l.relation::regclass::text, l.mode, x.gid
   FROM pg_catalog.pg_locks l
   LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-  LEFT JOIN pg_catalog.pg_prepared_xacts x ON l.pid IS NULL AND l.virtualtransaction = '-1/' || x.transaction::text
+  LEFT JOIN pg_catalog.pg_locks t ON l.pid IS NULL AND t.pid IS NULL AND t.locktype = 'transactionid'
+       AND t.mode = 'ExclusiveLock' AND t.virtualtransaction = l.virtualtransaction
+  LEFT JOIN pg_catalog.pg_prepared_xacts x ON x.transaction = t.transactionid
  WHERE l.locktype = 'relation' AND l.granted AND l.relation = ANY(%s)
    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
    AND l.pid IS DISTINCT FROM pg_backend_pid()
@@ -43,6 +46,11 @@ class Blocker:
         return self.backend_type == "autovacuum worker" and not self.wraparound
 
     @property
+    def perhaps_autovacuum(self) -> bool:
+        """What an autovacuum worker looks like to a role that may not see others' activity: no user, and its kind of lock."""
+        return self.pid is not None and self.user is None and self.backend_type is None and self.mode == "ShareUpdateExclusiveLock"
+
+    @property
     def wraparound(self) -> bool:
         """An autovacuum that must not be interrupted: it keeps the server from running out of transaction ids."""
         return self.backend_type == "autovacuum worker" and "to prevent wraparound" in (self.query or "")
@@ -51,6 +59,10 @@ class Blocker:
         age = "" if self.age_s is None else f", for {self.age_s:.1f} s"
         if self.gid is not None:
             return f"prepared transaction {self.gid!r} of {self.user}{age}, holds {self.mode} on {self.relation}"
+        if self.pid is None:
+            return f"a prepared transaction{age}, holds {self.mode} on {self.relation}"
+        if self.perhaps_autovacuum:
+            return f"pid {self.pid}, probably an autovacuum worker, holds {self.mode} on {self.relation}"
         who = f"pid {self.pid}, user {self.user or '?'}"
         if self.application:
             who += f", {self.application}"

@@ -126,11 +126,18 @@ class TypeName:
 
 @dataclass(frozen=True)
 class Routine:
-    """A function or procedure in the source or a target schema."""
+    """A function or procedure.
+
+    ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables
+    whose row type it takes.
+    """
 
     oid: int
     schema: str
     name: str
+    signature: str = ""
+    source: str = ""
+    row_types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -172,10 +172,20 @@ SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
  WHERE n.nspname = ANY(%(scope)s) AND n.nspname <> %(source)s ORDER BY t.oid
 """
 
+# Routines of the whole database may name a table; those of extensions and of PostgreSQL itself do not count.
 ROUTINES = """
-SELECT p.oid::bigint, n.nspname, p.proname
+SELECT p.oid::bigint, n.nspname, p.proname,
+       quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+       CASE WHEN {parsed} THEN '' ELSE p.prosrc END,
+       (SELECT array_agg(DISTINCT t.typrelid::bigint) FROM unnest(p.proargtypes) a(type)
+          JOIN pg_catalog.pg_type e ON e.oid = a.type
+          JOIN pg_catalog.pg_type t ON t.oid IN (e.oid, e.typelem) AND t.typtype = 'c')
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
- WHERE n.nspname = ANY(%(scope)s) ORDER BY p.oid
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+ WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND l.lanname NOT IN ('c', 'internal')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+                      AND d.deptype = 'e')
+ ORDER BY p.oid
 """
 
 # Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID.

@@ -29,6 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
 SET_OPTION_SINCE = 160000
+PARSED_BODIES_SINCE = 140000
 
 
 def read_server(database: Database) -> Server:
@@ -116,6 +117,12 @@ def _publications(database: Database, server: Server, scope: Mapping[str, Any]) 
     )
 
 
+def _routines(database: Database, server: Server) -> tuple[Routine, ...]:
+    parsed = "p.prosqlbody IS NOT NULL" if server.version_num >= PARSED_BODIES_SINCE else "false"
+    rows = database.rows(q.ROUTINES.format(parsed=parsed))
+    return tuple(Routine(row[0], row[1], row[2], row[3], row[4], tuple(row[5] or ())) for row in rows)
+
+
 def _role_names(parts: Iterable[str | None], tables: Iterable[Table]) -> list[str]:
     names = set(filter(None, parts))
     for table in tables:
@@ -172,7 +179,7 @@ def read_catalog(
             relations=tuple(Relation(*row) for row in database.rows(q.RELATIONS, scope)),
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
-            routines=tuple(Routine(*row) for row in database.rows(q.ROUTINES, scope)),
+            routines=_routines(database, server),
             views=tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
             foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
             default_privileges=defaults,

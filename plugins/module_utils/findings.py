@@ -1,7 +1,7 @@
 """What the plan notices: one small function for each kind of finding.
 
 A check takes the `Situation` and yields findings. To add one, write the function beside its kind (objects, rights, views,
-replication) and list it here.
+routines, replication) and list it here.
 
 Severities: ``refuse`` stops before anything is touched and says the way out; ``warn`` is reported; ``auto`` is something
 that would go wrong with a bare ``ALTER TABLE`` and that the plan takes care of.
@@ -15,6 +15,7 @@ from typing import Callable
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_objects as objects
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_replication as replication
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_rights as rights
+from ansible_collections.dbops.multischema.plugins.module_utils import findings_routines as routines
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_views as views
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
@@ -37,6 +38,8 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     views.view_owners,
     views.default_privileges_on_views,
     views.no_columns,
+    routines.sequences_named,
+    routines.row_types,
     replication.publications,
     replication.filters,
     replication.subscribers,

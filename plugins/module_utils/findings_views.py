@@ -11,7 +11,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_vi
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.privileges import defaults_for_new_tables, grantees
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation, table_name
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 
 
 def inheritance_parents(s: Situation) -> Iterator[Finding]:
@@ -38,12 +38,14 @@ def column_privileges(s: Situation) -> Iterator[Finding]:
             continue
         who = ", ".join(sorted({grant.grantee for grant in table.column_grants}))
         view = CompatibilityView(s.catalog, table, target)
+        way_out = "L"
         if table.row_security:
             reason = f"{who} may see only some of its columns, and it has row security; no kind of view keeps both."
         elif not view.owner_has_all:
             reason = f"{who} may see only some of its columns; the view for that runs as {table.owner}, who has given up rights on it."
         elif not view.owned_by_table_owner:
-            reason = f"{who} may see only some of its columns; the view for that must belong to {table.owner}."
+            reason = f"{who} may see only some of its columns; the view for that must belong to {table.owner}, who may not own one here."
+            way_out = f"GRANT CREATE ON SCHEMA {Name(table.schema).as_string()} TO {Name(table.owner).as_string()}; or l"
         else:
             yield Finding(
                 "column_privileges",
@@ -57,7 +59,7 @@ def column_privileges(s: Situation) -> Iterator[Finding]:
             REFUSE,
             table_name(table),
             reason,
-            f"Let {who} use {qualified(target, table.name)} from the start and give the rule compatibility_view: false, "
+            f"{way_out}et {who} use {qualified(target, table.name)} from the start and give the rule compatibility_view: false, "
             "or accept the finding column_privileges: those roles then lose the old name.",
             acceptable=True,
         )
@@ -89,6 +91,7 @@ def view_owners(s: Situation) -> Iterator[Finding]:
                 table_name(table),
                 f"The compatibility view will belong to {s.catalog.server.user}, because {table.owner} may not create in "
                 f"{table.schema}; {table.owner} gets all privileges on it instead.",
+                f"GRANT CREATE ON SCHEMA {Name(table.schema).as_string()} TO {Name(table.owner).as_string()}, if it should be the owner's.",
             )
 
 

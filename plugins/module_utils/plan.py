@@ -171,6 +171,7 @@ class Plan:
         severities = {name: sum(1 for f in self.findings if f.severity == name) for name in (REFUSE, WARN, AUTO)}
         return {
             "tables_moving": len(moved),
+            "partitions_moving": sum(1 for p in moved if p.kind == "partition"),
             "tables_staying": len(self.placements) - len(moved),
             "bytes_moving": sum(p.bytes_estimate for p in moved),
             # A partitioned table's estimate is the sum of its partitions', which are in the list themselves.

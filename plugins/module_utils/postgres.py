@@ -50,11 +50,11 @@ def _explain_failure(settings: ConnectionSettings, error: Exception) -> Connecti
         (("SSL", "certificate"), "The encrypted connection could not be made.",
          "Check multischema_ssl_mode and multischema_ca_cert."),
         (("does not exist",), "The server was reached, but it has no such database or role.",
-         "Check multischema_login_db and multischema_login_user; psql -l lists the databases."),
-        (("could not translate host name",), "The host name is not known.", "Check multischema_login_host."),
+         "Check multischema_login_db and multischema_login_user (or the URL); psql -l lists the databases."),
+        (("could not translate host name",), "The host name is not known.", "Check multischema_login_host (or the URL)."),
         (("Connection refused", "No such file or directory", "No route to host", "timeout expired", "Network is unreachable"),
          "Nobody answers there: the server is down, listens elsewhere, or a firewall is in the way.",
-         "Check multischema_login_host and multischema_login_port, and that PostgreSQL runs (pg_lsclusters, systemctl status "
+         "Check multischema_login_host and multischema_login_port (or the URL), and that PostgreSQL runs (pg_lsclusters, systemctl status "
          "postgresql)."),
         (("too many clients", "remaining connection slots"), "The server has no free connection.",
          "Free some, or raise max_connections; a migration needs one (and one for each further worker)."),

@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.blockers import 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text
 
 LONG_S = 60.0
 LOCK_TABLE_SHARE = 0.25  # beyond a quarter of the lock table, sessions that have nothing to do with it begin to fail
@@ -116,7 +117,7 @@ def prepared_transactions(question: Question) -> Iterator[Check]:
             "prepared transaction",
             FAIL,
             f"{gid!r} of {owner}, prepared {age} s ago, holds its locks until someone finishes it",
-            f"COMMIT PREPARED or ROLLBACK PREPARED '{gid}', whichever its owner says.",
+            f"COMMIT PREPARED or ROLLBACK PREPARED {Text(gid).as_string()}, whichever its owner says.",
         )
     if not rows:
         yield Check("prepared transactions", PASS, "none")

@@ -34,7 +34,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
     Database,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
@@ -202,7 +202,8 @@ class Relocator:
                     step.id,
                     f"{step.title}: a prepared transaction stands in the way: {blocker}.",
                     "It holds its locks until someone finishes it, however long that takes.",
-                    f"COMMIT PREPARED '{blocker.gid}' or ROLLBACK PREPARED '{blocker.gid}', whichever its owner says; run again.",
+                    f"COMMIT PREPARED {Text(blocker.gid).as_string()} or ROLLBACK PREPARED {Text(blocker.gid).as_string()}, whichever "
+                    "its owner says; then run again.",
                 )
             if blocker.wraparound:
                 raise StepFailed(
@@ -211,7 +212,7 @@ class Relocator:
                     "It protects the server from stopping, and would only begin again if it were cancelled.",
                     "Let it finish (pg_stat_progress_vacuum shows how far it is), then run again.",
                 )
-        if not blockers or not all(blocker.autovacuum for blocker in blockers):
+        if not blockers or not all(blocker.autovacuum or blocker.perhaps_autovacuum for blocker in blockers):
             return False
         try:
             for blocker in blockers:
@@ -339,7 +340,7 @@ def _failure(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
         step.id,
         f"{step.title}: {error.found}\n  statement: {error.statement}",
         error.why or "PostgreSQL refused it; this step was rolled back whole, steps before it stay done.",
-        error.remedy or "Remove the cause, then run the same playbook again; or go back with playbooks/rollback.yml.",
+        error.remedy or "Remove the cause, then run the same playbook again; it goes on where it stopped.",
     )
 
 

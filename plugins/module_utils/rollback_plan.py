@@ -176,6 +176,8 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
             step = _with_joined(now, step)
             refusals.extend(_dependents(now, step))
             refusals.extend(_name_conflicts(now, step))
+        elif catalog.schema(str(step.detail["schema"])) is None:
+            step = replace(step, undo=(), title=f"{step.title}: the schema is gone already")
         elif step.kind == CreateSchema.kind and ("schema_not_empty", step.detail["schema"]) in accepted:
             step = replace(step, undo=(), title=f"Leave schema {step.detail['schema']}, which others use")
         steps.append((entry, step))

@@ -58,7 +58,9 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
     server = plan.server
     lines = _verdict(plan, left)
     lines += wrap(
-        f"{count_of(summary['tables_moving'], 'table')} ({size_text(summary['bytes_moving'])}) leave {plan.source_schema} in database "
+        f"{count_of(summary['tables_moving'], 'table')}"
+        + (f", {summary['partitions_moving']} of them partitions" if summary["partitions_moving"] else "")
+        + f" ({size_text(summary['bytes_moving'])}) leave {plan.source_schema} in database "
         f"{server.database} (PostgreSQL {server.version}): "
         + ", ".join(f"{count} to {schema}" for schema, count in summary["by_schema"].items())
         + f"; staying there: {summary['tables_staying']}."

@@ -136,6 +136,14 @@ def test_the_architecture_names_every_file_of_the_core() -> None:
     assert named - {path.name for path in (ROOT / "plugins").rglob("*.py")} == set()
 
 
+def test_the_architecture_names_every_key_of_the_plan_file() -> None:
+    source = (ROOT / "plugins/module_utils/plan.py").read_text(encoding="utf-8")
+    writer = next(n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == "plan_to_dict")
+    keys = {k.value for n in ast.walk(writer) if isinstance(n, ast.Dict) for k in n.keys if isinstance(k, ast.Constant)}
+    rows = [line.split("|")[1] for line in section(ARCHITECTURE, "The plan file").splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == keys
+
+
 def test_the_examples_of_the_architecture_are_python() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", ARCHITECTURE.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     assert blocks

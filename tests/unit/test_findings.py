@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_objects
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, EventTrigger, Publication, Role, TypeName
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, EventTrigger, Publication, Role, Routine, TypeName
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from tests.unit import builders as b
@@ -41,6 +41,13 @@ class Case:
     ) -> None:
         self.finding, self.severity, self.object = finding, severity, obj
         self.bad, self.good, self.wanted, self.says, self.facts = bad, good, wanted, says, facts
+
+
+SERIAL = table("orders", sequences=(b.sequence("orders_id_seq"),))
+
+
+def routine(source: str = "", row_types: tuple[int, ...] = ()) -> Routine:
+    return Routine(oid("next_number"), "public", "next_number", "public.next_number()", source, row_types)
 
 
 def two(*extra: Any, **values: Any) -> Catalog:
@@ -410,6 +417,23 @@ CASES = [
         two(default_privileges=(b.default_privileges(OWNER, "public", *grant("web")),), server=MOVER, roles=[NO_MEMBER]),
         says="may not copy them",
     ),
+    Case(
+        "sequence_named",
+        "warn",
+        "public.next_number()",
+        catalog(SERIAL, routines=(routine("BEGIN RETURN nextval('orders_id_seq'); END"),)),
+        catalog(SERIAL, routines=(routine("BEGIN RETURN nextval('other_orders_id_seq_2'); END"),)),
+        catalog(replace(SERIAL, sequences=(b.sequence("orders_id_seq", identity=True),)), routines=(routine("orders_id_seq"),)),
+        says="orders_id_seq",
+    ),
+    Case(
+        "row_type_argument",
+        "warn",
+        "public.next_number()",
+        catalog(table("orders"), routines=(routine(row_types=(oid("orders"),)),)),
+        catalog(table("orders"), routines=(routine(row_types=(oid("users"),)),)),
+        says="takes rows of public.orders",
+    ),
 ]
 IDS = [f"{case.finding}-{number}" for number, case in enumerate(CASES)]
 
@@ -453,7 +477,11 @@ def test_nothing_is_found_on_tables_that_stay(case: Case) -> None:
     assert named(found(case.bad, replace(STAYS, placement=())), case.finding) == []
 
 
-OF_VIEWS = [c for c in CASES if c.finding in ("inheritance_only", "column_privileges", "row_security", "view_owner", "no_columns")]
+OF_VIEWS = [
+    c
+    for c in CASES
+    if c.finding in ("inheritance_only", "column_privileges", "row_security", "view_owner", "no_columns", "row_type_argument")
+]
 
 
 @pytest.mark.parametrize("case", OF_VIEWS, ids=[f"{c.finding}-{n}" for n, c in enumerate(OF_VIEWS)])

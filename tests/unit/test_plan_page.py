@@ -109,7 +109,7 @@ class TestOrder:
     def test_tables_without_a_view_are_announced(self) -> None:
         draft = campus()
         draft.move("bare", "tenant_kct", view=False)
-        assert "46 tables leave a view under the old name until finalize.yml; 1 table does not" in page(draft).text
+        assert "46 tables leave a view under the old name until it is dropped; 1 table does not" in page(draft).text
 
 
 class TestFindings:

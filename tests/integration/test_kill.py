@@ -1,0 +1,138 @@
+"""Phase 2 ends at a random moment: the journal and the database agree, and the same command completes it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+
+import psycopg2
+import pytest
+
+from tests.integration.databases import Target, wait_until
+from tests.integration.evidence import JOURNAL, disagreements, journaled, require_same, state
+from tests.integration.evidence import State
+from tests.integration.placements import SAMPLE_TARGETS
+from tests.integration.playbooks import Playbooks, Run, Running
+from tests.integration.probes import our_sessions
+
+pytestmark = pytest.mark.playbook
+STEPS = 75
+UNLOGGED = "login_sessions"  # PostgreSQL empties it when it recovers from a crash
+
+
+def _count(target: Target) -> int:
+    return int(target.value(f"SELECT count(*) FROM {JOURNAL}.step WHERE undone_at IS NULL"))
+
+
+def _interrupted(playbooks: Playbooks, how: Callable[[Running], None]) -> Run:
+    """Phase 2, ended in its middle."""
+    target = playbooks.target
+    playbooks.all("plan", "phase1")
+    done = _count(target)
+    wanted = done + random.randrange(3, STEPS - done - 15)
+    running = playbooks.start("phase2")
+    with target.session() as connection, connection.cursor() as cursor:
+        while running.alive():
+            cursor.execute(f"SELECT count(*) FROM {JOURNAL}.step WHERE undone_at IS NULL")
+            row = cursor.fetchone()
+            if row is not None and row[0] >= wanted:
+                break
+    assert running.alive(), running.wait().message
+    how(running)
+    return running.wait()
+
+
+def _settled(target: Target) -> int:
+    """Wait until nothing of the run is left, then hold journal against database; returns the steps done."""
+    target.server.start()
+    wait_until(lambda: our_sessions(target) == 0, "the killed run's session ends")
+    assert disagreements(target, SAMPLE_TARGETS) == []
+    return _count(target)
+
+
+def _complete(playbooks: Playbooks, before: State, crashed: bool = False) -> None:
+    target = playbooks.target
+    run = playbooks.run("phase2").ok()
+    assert run.changed == 1
+    assert disagreements(target, SAMPLE_TARGETS) == []
+    assert len(journaled(target)) == STEPS
+    playbooks.run("verify").ok()
+    playbooks.run("rollback").ok()
+    after = state(target)
+    if crashed:
+        # Sequences may skip values in a crash: PostgreSQL logs them 32 ahead.
+        assert all(now[1] >= before.sequences[oid][1] for oid, now in after.sequences.items())
+        rows = {oid: row for oid, row in before.rows.items() if row[0] != UNLOGGED}
+        kept = {oid: row for oid, row in after.rows.items() if row[0] != UNLOGGED}
+        after = State(after.schema, kept, before.sequences, after.settings)
+        before = State(before.schema, rows, before.sequences, before.settings)
+    require_same(before, after)
+
+
+@pytest.mark.majors(16)
+def test_kill_9_of_ansible_playbook(playbooks: Playbooks) -> None:
+    before = state(playbooks.target)
+    killed = _interrupted(playbooks, lambda running: running.signal(signal.SIGKILL))
+    assert killed.rc == -signal.SIGKILL
+    assert _settled(playbooks.target) <= STEPS
+    # The lease of the killed run still stands: the next run waits for its end and says so.
+    run = playbooks.run("phase2").ok()
+    assert "seems to have been killed" in run.stderr or run.changed == 0
+    playbooks.run("verify").ok()
+    playbooks.run("rollback").ok()
+    require_same(before, state(playbooks.target))
+
+
+@pytest.mark.majors(18)
+def test_ctrl_c(playbooks: Playbooks) -> None:
+    before = state(playbooks.target)
+    stopped = _interrupted(playbooks, lambda running: running.signal(signal.SIGINT))
+    assert stopped.rc != 0
+    assert "Nothing is half done" in stopped.stderr
+    assert "phase2_table_migration.yml" in stopped.stderr
+    assert "rollback.yml" in stopped.stderr
+    if _settled(playbooks.target) == STEPS:
+        pytest.skip("the run was through before the signal reached it; nothing was interrupted")
+    _complete(playbooks, before)
+
+
+@pytest.mark.majors(15)
+def test_a_backend_that_is_killed_takes_the_server_through_recovery(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    before = state(target)
+
+    def kill_backend(running: Running) -> None:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dbops.multischema%'"
+        for (pid,) in target.rows(query):
+            os.kill(pid, signal.SIGKILL)
+
+    stopped = _interrupted(playbooks, kill_backend)
+    wait_until(lambda: _accepts(target), "the server has recovered")
+    if stopped.rc == 0:
+        pytest.skip("the run was through before its backend was killed; nothing was interrupted")
+    stopped.refused("What to do")
+    assert "the same playbook again" in stopped.message
+    _settled(target)
+    _complete(playbooks, before, crashed=True)
+
+
+@pytest.mark.majors(18)
+def test_a_server_that_crashes(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    before = state(target)
+    stopped = _interrupted(playbooks, lambda _: target.server.kill())
+    target.server.start()
+    assert stopped.rc != 0
+    stopped.refused("What to do")
+    _settled(target)
+    _complete(playbooks, before, crashed=True)
+
+
+def _accepts(target: Target) -> bool:
+    try:
+        target.execute("SELECT 1")
+    except psycopg2.OperationalError:
+        return False
+    return True
