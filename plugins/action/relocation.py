@@ -116,6 +116,8 @@ class ActionModule(DatabaseAction):
         accepted = frozenset((str(a["finding"]), str(a["object"])) for a in self.options["accept"])
         way = plan_rollback(seen.catalog, seen.entries, accepted)
         _require_no_refusals(way.refusals, "The rollback cannot begin")
+        for name in way.gone:
+            self.say(f"{name} is not there any more (dropped, or moved on by someone else): it is left as it is.")
         steps = [step for _, step in way.steps]
         result = self._result(steps, len(steps), undo=True)
         if not seen.journal["exists"]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Publication, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import CompatibilityView
@@ -37,9 +37,33 @@ def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table]) -> It
         yield statement("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", comma(names))
 
 
-def _roots(group: Group) -> tuple[Table, ...]:
-    inside = {member.oid for member in group.members}
-    return tuple(member for member in group.members if not inside.intersection(member.parents))
+def _roots(tables: Sequence[Table]) -> tuple[Table, ...]:
+    inside = {table.oid for table in tables}
+    return tuple(table for table in tables if not inside.intersection(table.parents))
+
+
+@dataclass(frozen=True)
+class Return:
+    """What a move is undone from: as planned, or as it is found when the day has come."""
+
+    source: str
+    target: str
+    tables: Sequence[Table]
+    views: Sequence[str]
+    publications: Sequence[tuple[str, str]]  # (publication, table)
+    statistics: Mapping[int, Sequence[str]]  # by OID of the table
+
+    def statements(self, catalog: Catalog) -> tuple[str, ...]:
+        """The SQL, in order. Tables are locked by their new names: locking a view would ask for its owner's privileges."""
+        undo = [*lock_statement(catalog, self.target, _roots(self.tables))]
+        undo += [statement("DROP VIEW {}", Name(self.source, name)) for name in self.views]
+        for publication, name in self.publications:
+            undo.append(statement("ALTER PUBLICATION {} DROP TABLE ONLY {}", Name(publication), Name(self.target, name)))
+        for table in self.tables:
+            undo.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(self.target, table.name), Name(self.source)))
+            for name in self.statistics.get(table.oid, ()):
+                undo.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(self.target, name), Name(self.source)))
+        return tuple(undo)
 
 
 def publications_left(catalog: Catalog, table: Table) -> list[Publication]:
@@ -61,6 +85,10 @@ def _members(group: Group, source: str) -> tuple[Member, ...]:
     return tuple(members)
 
 
+def _statistics_of(table: Table, schema: str) -> list[str]:
+    return [stats.name for stats in table.statistics if stats.schema == schema]
+
+
 def _settled(catalog: Catalog, group: Group) -> list[int]:
     """What belongs to the tables and stood elsewhere before: a rollback must leave it there."""
     source = catalog.source_schema
@@ -78,38 +106,42 @@ class MoveTables:
     def build(catalog: Catalog, group: Group) -> Step:
         """The step for one group that leaves the source schema."""
         source, target = catalog.source_schema, group.schema or ""
-        do = [*lock_statement(catalog, source, _roots(group))]
-        undo_views, undo_moves, undo_after = [], [], []
+        do = [*lock_statement(catalog, source, _roots(group.members))]
         views: list[str] = []
-        added: list[list[object]] = []
+        published: list[tuple[Publication, Table]] = []
         for table in group.members:
             do.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(source, table.name), Name(target)))
-            undo_moves.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(target, table.name), Name(source)))
-            for stats in table.statistics:
-                if stats.schema == source:
-                    do.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(source, stats.name), Name(target)))
-                    undo_moves.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(target, stats.name), Name(source)))
+            for name in _statistics_of(table, source):
+                do.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(source, name), Name(target)))
             for publication in publications_left(catalog, table):
-                moved = (Name(publication.name), Name(target, table.name))
-                do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", *moved))
-                undo_after.append(statement("ALTER PUBLICATION {} DROP TABLE ONLY {}", *moved))
-                added.append([publication.name, table.oid])
+                do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", Name(publication.name), Name(target, table.name)))
+                published.append((publication, table))
             if group.view:
                 views.extend(CompatibilityView(catalog, table, target).statements())
-                undo_views.append(statement("DROP VIEW {}", Name(source, table.name)))
-        # By the new names: locking a view would ask for the privileges of the view's owner.
-        undo_lock = lock_statement(catalog, target, _roots(group))
+        way_back = Return(
+            source,
+            target,
+            tables=group.members,
+            views=[table.name for table in group.members] if group.view else [],
+            publications=[(publication.name, table.name) for publication, table in published],
+            statistics={table.oid: _statistics_of(table, source) for table in group.members},
+        )
         return Step(
             id=f"move:{qualified(source, group.root.name)}",
             phase=PHASE_TABLES,
             kind=MoveTables.kind,
             title=_title(group, source, target),
             do=(*do, *views),
-            undo=(*undo_lock, *undo_views, *undo_after, *undo_moves),
+            undo=way_back.statements(catalog),
             locks=tuple(Lock(qualified(source, m.name)) for m in group.members)
             + tuple(Lock(qualified(source, s.name)) for m in group.members for s in m.sequences),
             members=_members(group, source),
-            detail={"from": source, "to": target, "publications": added, "settled": _settled(catalog, group)},
+            detail={
+                "from": source,
+                "to": target,
+                "publications": [[publication.name, table.oid] for publication, table in published],
+                "settled": _settled(catalog, group),
+            },
         )
 
     @staticmethod

@@ -13,24 +13,28 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     View,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
-from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Member, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, Return
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Lock, Member, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 
 
 @dataclass(frozen=True)
 class WayBack:
-    """Steps to undo, in the order of undoing, each with its journal entry, and what forbids it."""
+    """Steps to undo, in the order of undoing, each with its journal entry, and what forbids it.
+
+    ``gone`` are tables that were moved and are not where they were put: dropped since, or moved on by someone else.
+    """
 
     steps: tuple[tuple[Entry, Step], ...]
     refusals: tuple[Finding, ...]
+    gone: tuple[str, ...] = ()
 
 
 class _Now:
     """The present catalog, indexed once: a rollback may have ten thousand steps."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, done: Sequence[Entry]) -> None:
         self.catalog = catalog
         self.tables = catalog.by_oid()
         self.source = {r.name: r for r in catalog.relations if r.schema == catalog.source_schema}
@@ -38,6 +42,8 @@ class _Now:
         for table in catalog.tables:
             for parent in table.parents:
                 self.children.setdefault(parent, []).append(table)
+        self.views = {member.name for entry in done for member in entry.step.members if member.view}
+        self.journaled = {member.oid for entry in done for member in entry.step.members}
         self.readers: dict[int, list[View]] = {}
         for view in catalog.views:
             for oid in view.reads:
@@ -45,8 +51,8 @@ class _Now:
 
 
 def _joined(now: _Now, step: Step) -> list[Table]:
-    """Partitions and children that were made in the target below a moved table since."""
-    inside = {member.oid for member in step.members} | set(step.detail["settled"])
+    """Partitions and children that were made in the target below a moved table since, and that no other step has moved."""
+    inside = now.journaled | set(step.detail["settled"])
     found: list[Table] = []
     queue = [member.oid for member in step.members]
     while queue:
@@ -58,23 +64,47 @@ def _joined(now: _Now, step: Step) -> list[Table]:
     return sorted(found, key=lambda table: table.oid)
 
 
-def _with_joined(now: _Now, step: Step) -> Step:
-    """The step with undo for what has joined it: members of the tree, sequences, indexes and statistics objects."""
+def _present(now: _Now, step: Step) -> list[Table]:
+    """The tables that the step has moved and that are still there, whatever they are called now."""
+    target = step.detail["to"]
+    return [now.tables[m.oid] for m in step.members if m.oid in now.tables and now.tables[m.oid].schema == target]
+
+
+def _as_found(now: _Now, step: Step) -> Step:
+    """The step with an undo for what is there today: without what was dropped since, with what has joined."""
     source, target = str(step.detail["from"]), str(step.detail["to"])
-    known = {member.oid for member in step.members} | set(step.detail["settled"])
-    tables = now.tables
-    members, undo = list(step.members), list(step.undo)
-    for table in _joined(now, step):
-        members.append(Member(table.oid, table.kind, table.name))
-        undo.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(target, table.name), Name(source)))
-    for member in tuple(members):
-        if member.kind not in TABLE_KINDS or member.oid not in tables:
-            continue
-        for stats in tables[member.oid].statistics:
-            if stats.oid not in known and stats.schema == target:
-                members.append(Member(stats.oid, "s", stats.name))
-                undo.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(target, stats.name), Name(source)))
-    return replace(step, members=tuple(members), undo=tuple(undo))
+    settled = set(step.detail["settled"])
+    tables = [*_present(now, step), *_joined(now, step)]
+    statistics = {
+        table.oid: [stats for stats in table.statistics if stats.schema == target and stats.oid not in settled] for table in tables
+    }
+    there = {table.oid: table for table in tables}
+    published = {(p.name, oid) for p in now.catalog.publications for oid in p.tables}
+    way_back = Return(
+        source,
+        target,
+        tables=tables,
+        views=[m.name for m in step.members if m.view and m.name in now.source and now.source[m.name].kind == "v"],
+        publications=[(name, there[oid].name) for name, oid in step.detail["publications"] if oid in there and (name, oid) in published],
+        statistics={oid: [stats.name for stats in found] for oid, found in statistics.items()},
+    )
+    members = [Member(table.oid, table.kind, table.name) for table in tables]
+    for table in tables:
+        members += [Member(sequence.oid, "S", sequence.name) for sequence in table.sequences]
+        members += [Member(stats.oid, "s", stats.name) for stats in statistics[table.oid]]
+    return replace(
+        step,
+        title=f"Undo: {step.title}",
+        members=tuple(members),
+        undo=way_back.statements(now.catalog),
+        locks=tuple(Lock(qualified(target, member.name)) for member in members),
+    )
+
+
+def _gone(now: _Now, step: Step) -> list[str]:
+    """Tables that the step has moved and that are not where it put them."""
+    there = {table.oid for table in _present(now, step)}
+    return [qualified(str(step.detail["to"]), m.name) for m in step.members if m.kind in TABLE_KINDS and m.oid not in there]
 
 
 def _dependents(now: _Now, step: Step) -> Iterator[Finding]:
@@ -95,7 +125,6 @@ def _dependents(now: _Now, step: Step) -> Iterator[Finding]:
 def _name_conflicts(now: _Now, step: Step) -> Iterator[Finding]:
     """Names in the source schema that were taken while the tables were away."""
     source = str(step.detail["from"])
-    views = {member.name for member in step.members if member.view}
     coming: list[str] = []
     for member in step.members:
         if member.oid in now.tables and now.tables[member.oid].schema != source:
@@ -103,7 +132,7 @@ def _name_conflicts(now: _Now, step: Step) -> Iterator[Finding]:
             coming += [table.name, *(i.name for i in table.indexes), *(s.name for s in table.sequences)]
     for name in coming:
         there = now.source.get(name)
-        if there is not None and not (there.kind == "v" and name in views):
+        if there is not None and not (there.kind == "v" and name in now.views):
             yield Finding(
                 "name_taken",
                 REFUSE,
@@ -118,7 +147,7 @@ def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:
     belongs: set[int] = set()
     for entry in entries:
         if entry.step.kind == MoveTables.kind:
-            belongs.update(member.oid for member in _with_joined(now, entry.step).members)
+            belongs.update(member.oid for member in (*entry.step.members, *_as_found(now, entry.step).members))
     for oid in belongs & now.tables.keys():
         belongs.update(index.oid for index in now.tables[oid].indexes)
         belongs.update(sequence.oid for sequence in now.tables[oid].sequences)
@@ -167,19 +196,23 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
     :param done: journal entries in effect, in the order in which they were done.
     :param accepted: pairs (finding, object) that a person has decided to live with.
     """
-    now = _Now(catalog)
+    now = _Now(catalog, done)
     steps: list[tuple[Entry, Step]] = []
     refusals: list[Finding] = []
+    gone: list[str] = []
     for entry in reversed(done):
         step = entry.step
         if step.kind == MoveTables.kind:
-            step = _with_joined(now, step)
             refusals.extend(_dependents(now, step))
+            gone.extend(_gone(now, step))
+            step = _as_found(now, step)
             refusals.extend(_name_conflicts(now, step))
         elif catalog.schema(str(step.detail["schema"])) is None:
-            step = replace(step, undo=(), title=f"{step.title}: the schema is gone already")
+            step = replace(step, undo=(), title=f"Undo: {step.title}; the schema is gone already")
         elif step.kind == CreateSchema.kind and ("schema_not_empty", step.detail["schema"]) in accepted:
             step = replace(step, undo=(), title=f"Leave schema {step.detail['schema']}, which others use")
+        else:
+            step = replace(step, title=f"Undo: {step.title}")
         steps.append((entry, step))
     refusals.extend(_strangers(now, done, accepted))
     server = catalog.server
@@ -194,4 +227,4 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
                 f"GRANT CREATE ON SCHEMA {Name(catalog.source_schema).as_string()} TO {Name(server.user).as_string()}.",
             )
         )
-    return WayBack(tuple(steps), tuple(refusals))
+    return WayBack(tuple(steps), tuple(refusals), tuple(gone))

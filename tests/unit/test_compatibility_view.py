@@ -144,7 +144,10 @@ def test_an_owner_whom_default_privileges_leave_out_gets_everything_on_the_view(
     # ALTER DEFAULT PRIVILEGES … REVOKE ALL … FROM the creator leaves an entry without grants.
     entries = (default_privileges("postgres", "public"),)
     assert sql(orders(owner="postgres"), default_privileges=entries) == [INVOKER, "GRANT ALL ON public.orders TO postgres"]
+    everywhere = (default_privileges("postgres", None),)
+    assert sql(orders(owner="postgres"), default_privileges=everywhere) == [INVOKER, "GRANT ALL ON public.orders TO postgres"]
     assert sql(orders(owner="postgres"), default_privileges=(default_privileges("other", "public"),)) == [INVOKER]
+    assert sql(orders(owner="postgres"), default_privileges=(default_privileges("postgres", "public", kind="S"),)) == [INVOKER]
 
 
 def test_only_default_privileges_that_reach_the_view_count() -> None:
