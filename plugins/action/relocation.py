@@ -117,7 +117,7 @@ class ActionModule(DatabaseAction):
         way = plan_rollback(seen.catalog, seen.entries, accepted)
         _require_no_refusals(way.refusals, "The rollback cannot begin")
         for name in way.gone:
-            self.say(f"{name} is not there any more (dropped, or moved on by someone else): it is left as it is.")
+            self.say(f"{name} was dropped since it had moved, so it cannot come back.")
         steps = [step for _, step in way.steps]
         result = self._result(steps, len(steps), undo=True)
         if not seen.journal["exists"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -153,6 +153,23 @@ class View:
 
 
 @dataclass(frozen=True)
+class Dependent:
+    """Something that was built on a view of the source schema, or on its row type: dropping the view would drop it."""
+
+    view: int
+    description: str
+
+
+@dataclass(frozen=True)
+class SchemaObject:
+    """Something that stands in a target schema for itself, of whatever kind; the server describes it."""
+
+    schema: str
+    oid: int
+    description: str
+
+
+@dataclass(frozen=True)
 class ForeignKey:
     """A foreign key, for the drawing and for the owners that its checks run as."""
 
@@ -261,6 +278,8 @@ class Catalog:
     statistics: tuple[Statistics, ...] = ()
     routines: tuple[Routine, ...] = ()
     views: tuple[View, ...] = ()
+    dependents: tuple[Dependent, ...] = ()
+    contents: tuple[SchemaObject, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
@@ -305,6 +324,8 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "statistics": Statistics,
         "routines": Routine,
         "views": View,
+        "dependents": Dependent,
+        "contents": SchemaObject,
         "foreign_keys": ForeignKey,
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
@@ -343,14 +364,34 @@ def from_plain(cls: type[T], data: Mapping[str, Any]) -> T:
     return cls(**values)
 
 
-def pack(data: Any) -> str:
-    """Plain data as compressed text. Large nested results are slow to cross Ansible; one string is not."""
-    return base64.b64encode(zlib.compress(json.dumps(to_plain(data)).encode(), 6)).decode()
+# Ansible masks the secrets of a task wherever they occur in its result, and a short password occurs anywhere in base64.
+# So there are several alphabets, and the first character says which one was used.
+_HEX = "0123456789abcdef"
+_ALPHABETS = {"-": "ghijklmnopqrstuv", "+": "GHIJKLMNOPQRSTUV", "=": "wxyzWXYZ!#%&()[]", "~": "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏ"}
+_BASE64 = "."
+
+
+def pack(data: Any, secrets: Iterable[str] = ()) -> str:
+    """Plain data as compressed text. Large nested results are slow to cross Ansible; one string is not.
+
+    :param secrets: texts that must not occur in the result, because Ansible would mask them there.
+    """
+    compressed = zlib.compress(json.dumps(to_plain(data)).encode(), 6)
+    text = _BASE64 + base64.b64encode(compressed).decode()
+    hidden = [secret for secret in secrets if secret]
+    for mark, alphabet in _ALPHABETS.items():
+        if not any(secret in text for secret in hidden):
+            break
+        text = mark + compressed.hex().translate(str.maketrans(_HEX, alphabet))
+    return text
 
 
 def unpack(text: str) -> Any:
     """The inverse of :func:`pack`."""
-    return json.loads(zlib.decompress(base64.b64decode(text)))
+    mark, body = text[0], text[1:]
+    if mark == _BASE64:
+        return json.loads(zlib.decompress(base64.b64decode(body)))
+    return json.loads(zlib.decompress(bytes.fromhex(body.translate(str.maketrans(_ALPHABETS[mark], _HEX)))))
 
 
 def changed_parts(before: Table, after: Table) -> Iterator[str]:

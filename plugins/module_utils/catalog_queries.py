@@ -175,7 +175,11 @@ SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
 # Routines of the whole database may name a table; those of extensions and of PostgreSQL itself do not count.
 ROUTINES = """
 SELECT p.oid::bigint, n.nspname, p.proname,
-       quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+       -- Types without their schemas: this text must not change when the row type of an argument moves.
+       quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' ||
+         COALESCE((SELECT string_agg(quote_ident(t.typname), ', ' ORDER BY u.place)
+                     FROM unnest(p.proargtypes) WITH ORDINALITY u(type, place)
+                     JOIN pg_catalog.pg_type t ON t.oid = u.type), '') || ')',
        CASE WHEN {parsed} THEN '' ELSE p.prosrc END,
        (SELECT array_agg(DISTINCT t.typrelid::bigint) FROM unnest(p.proargtypes) a(type)
           JOIN pg_catalog.pg_type e ON e.oid = a.type
@@ -200,6 +204,28 @@ SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.ref
   JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(%(scope)s)
  GROUP BY v.oid, vn.nspname, v.relname, v.relkind, r.ev_action::text ORDER BY v.oid
+"""
+
+# What PostgreSQL would name when DROP VIEW fails: dependents of the view itself and of its row and array type.
+DEPENDENTS = """
+WITH view AS (
+  SELECT c.oid, c.reltype, t.typarray FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_type t ON t.oid = c.reltype WHERE n.nspname = %(source)s AND c.relkind = 'v'
+)
+SELECT view.oid::bigint, COALESCE(pg_describe_object('pg_catalog.pg_class'::regclass, r.ev_class, 0),
+                                  pg_describe_object(d.classid, d.objid, 0))
+  FROM view JOIN pg_catalog.pg_depend d ON (d.refclassid, d.refobjid) IN (('pg_catalog.pg_class'::regclass, view.oid),
+       ('pg_catalog.pg_type'::regclass, view.reltype), ('pg_catalog.pg_type'::regclass, view.typarray))
+  LEFT JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
+ WHERE d.deptype IN ('n', 'a') AND r.ev_class IS DISTINCT FROM view.oid
+ GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+CONTENTS = """
+SELECT n.nspname, d.objid::bigint, pg_describe_object(d.classid, d.objid, 0)
+  FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_namespace n ON n.oid = d.refobjid
+ WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.deptype = 'n'
+   AND n.nspname = ANY(%(scope)s) AND n.nspname <> %(source)s ORDER BY 1, 2
 """
 
 FOREIGN_KEYS = f"""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Table, changed_parts
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, Catalog, Table, changed_parts
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, PlanRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
@@ -134,6 +134,9 @@ def pending(plan: Plan, done: Sequence[Step]) -> list[Step]:
     finished = {step.id for step in done}
     left = []
     for step in plan.steps:
+        tables = {member.oid for member in step.members if member.kind in TABLE_KINDS}
+        if tables and tables <= moved:
+            continue  # under another name: it was renamed, or detached from its tree, after it had moved
         if step.id not in finished:
             left.append(step)
         elif step.kind == MoveTables.kind:

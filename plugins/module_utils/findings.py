@@ -37,6 +37,7 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     views.row_security,
     views.view_owners,
     views.default_privileges_on_views,
+    views.partitions_by_name,
     views.no_columns,
     routines.sequences_named,
     routines.row_types,

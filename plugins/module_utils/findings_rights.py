@@ -7,27 +7,37 @@ from collections.abc import Iterator
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_usage import usage_missing
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation, table_name
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 
 
 def rights_to_move(s: Situation) -> Iterator[Finding]:
     """Only an object's owner, or a role with the owner's rights, may move it."""
     for _, table, _ in s.moves:
         if not s.may_act_as(table.owner):
-            yield _not_owner(s, table_name(table), "It", table.owner)
+            change = f"ALTER TABLE {table_name(table)} OWNER TO a role that {s.catalog.server.user} is a member of"
+            yield _not_owner(s, table_name(table), "It", table.owner, change)
         for stats in table.statistics:
             if stats.owner and stats.schema == table.schema and not s.may_act_as(stats.owner):
-                yield _not_owner(s, table_name(table), f"Its statistics object {stats.name}", stats.owner)
+                yield _not_owner(
+                    s,
+                    table_name(table),
+                    f"Its statistics object {stats.name}",
+                    stats.owner,
+                    f"ALTER STATISTICS {qualified(stats.schema, stats.name)} OWNER TO {Name(table.owner).as_string()}",
+                )
 
 
-def _not_owner(s: Situation, obj: str, what: str, owner: str) -> Finding:
+def _not_owner(s: Situation, obj: str, what: str, owner: str, change: str) -> Finding:
+    """:param change: the way out where the owner is a superuser, whose rights nobody should be given."""
     user = s.catalog.server.user
+    role = s.catalog.role(owner)
+    grant = f"GRANT {Name(owner).as_string()} TO {Name(user).as_string()}"
     return Finding(
         "not_owner",
         REFUSE,
         obj,
         f"{what} belongs to {owner}; {user} has not got that role's rights, so PostgreSQL would refuse.",
-        f"GRANT {Name(owner).as_string()} TO {Name(user).as_string()}, or connect as a role that has it.",
+        f"{change if role is not None and role.superuser else grant}, or connect as a role that has it.",
     )
 
 

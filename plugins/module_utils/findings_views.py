@@ -110,6 +110,20 @@ def default_privileges_on_views(s: Situation) -> Iterator[Finding]:
             )
 
 
+def partitions_by_name(s: Situation) -> Iterator[Finding]:
+    """Partitions are often made by a job, by the parent's name, at midnight."""
+    for group, table, target in s.moves:
+        if group.view and table.kind == "p" and not table.is_partition:
+            yield Finding(
+                "partitions_by_old_name",
+                WARN,
+                table_name(table),
+                f"By its old name no partition can be made, attached or detached: CREATE TABLE … PARTITION OF {table_name(table)} fails, "
+                "because that is a view then. A job that does so fails when the next partition is due.",
+                f"Let such jobs say {qualified(target, table.name)}, and make the next partitions before phase 2.",
+            )
+
+
 def no_columns(s: Situation) -> Iterator[Finding]:
     """PostgreSQL cannot insert into a view that has no columns."""
     for group, table, target in s.moves:

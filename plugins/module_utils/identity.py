@@ -54,6 +54,13 @@ SELECT p.relname, 'has other columns than its table' FROM pair p
  WHERE p.view_oid IS NOT NULL AND t.names IS DISTINCT FROM v.names
 """
 
+_VIEWS = """
+SELECT v.relname, v.oid::bigint, md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))
+  FROM pg_catalog.pg_class v JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid AND r.rulename = '_RETURN'
+ WHERE v.relkind = 'v' AND v.relname = ANY($1::name[])
+   AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $2::name)
+"""
+
 # Parts that every move must leave alone; the schema is what it changes.
 KEPT = (
     "name",
@@ -86,6 +93,12 @@ def view_problems(database: Database, source: str, oids: Iterable[int]) -> list[
     """Compatibility views that are missing, or differ from their table in privileges or columns: (name, what is wrong)."""
     rows = database.prepared("multischema_view_problems", _VIEW_PROBLEMS, (list(oids), source))
     return [(str(name), str(what)) for name, what in rows]
+
+
+def read_views(database: Database, source: str, names: Iterable[str]) -> dict[str, list[Any]]:
+    """OID and digest of the definition of views, by name, to know them again (compare `catalog.View.definition`)."""
+    rows = database.prepared("multischema_views", _VIEWS, (list(names), source))
+    return {name: [oid, definition] for name, oid, definition in rows}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

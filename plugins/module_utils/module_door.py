@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import (
     SSL_MODES,
@@ -85,6 +86,10 @@ class Door:
     def connect(self, purpose: str = "") -> Database:
         """Open a direct connection."""
         return Database(self.settings(), purpose)
+
+    def pack(self, data: Any) -> str:
+        """Plain data as one text in which Ansible finds no secret to mask."""
+        return pack(data, self.module.no_log_values)
 
     def configuration(self) -> Configuration:
         """The configuration, normalized."""

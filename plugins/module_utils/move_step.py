@@ -89,11 +89,18 @@ def _statistics_of(table: Table, schema: str) -> list[str]:
     return [stats.name for stats in table.statistics if stats.schema == schema]
 
 
-def _settled(catalog: Catalog, group: Group) -> list[int]:
+def children_elsewhere(catalog: Catalog) -> dict[int, list[int]]:
+    """Partitions and children that stand outside the source schema, by the OID of their parent."""
+    found: dict[int, list[int]] = {}
+    for table in catalog.tables:
+        for parent in table.parents if table.schema != catalog.source_schema else ():
+            found.setdefault(parent, []).append(table.oid)
+    return found
+
+
+def _settled(source: str, group: Group, elsewhere: Mapping[int, list[int]]) -> list[int]:
     """What belongs to the tables and stood elsewhere before: a rollback must leave it there."""
-    source = catalog.source_schema
-    inside = {member.oid for member in group.members}
-    below = [table.oid for table in catalog.tables if table.schema != source and inside.intersection(table.parents)]
+    below = [oid for member in group.members for oid in elsewhere.get(member.oid, ())]
     return sorted(below + [s.oid for member in group.members for s in member.statistics if s.schema != source])
 
 
@@ -103,8 +110,12 @@ class MoveTables:
     kind = "move_tables"
 
     @staticmethod
-    def build(catalog: Catalog, group: Group) -> Step:
-        """The step for one group that leaves the source schema."""
+    def build(catalog: Catalog, group: Group, elsewhere: Mapping[int, list[int]] | None = None) -> Step:
+        """The step for one group that leaves the source schema.
+
+        :param elsewhere: from :func:`children_elsewhere`, where it has been made for all groups at once.
+        """
+        elsewhere = children_elsewhere(catalog) if elsewhere is None else elsewhere
         source, target = catalog.source_schema, group.schema or ""
         do = [*lock_statement(catalog, source, _roots(group.members))]
         views: list[str] = []
@@ -140,7 +151,7 @@ class MoveTables:
                 "from": source,
                 "to": target,
                 "publications": [[publication.name, table.oid] for publication, table in published],
-                "settled": _settled(catalog, group),
+                "settled": _settled(source, group, elsewhere),
             },
         )
 
@@ -149,6 +160,11 @@ class MoveTables:
         """The catalog as if these tables still stood in the source schema under their own names."""
         source = catalog.source_schema
         moved = {member.oid for step in steps for member in step.members}
+        # An index or sequence that was made on a moved table since belongs to it like those that moved with it.
+        for table in catalog.tables:
+            if table.oid in moved:
+                moved.update(index.oid for index in table.indexes)
+                moved.update(sequence.oid for sequence in table.sequences)
         views = {member.name for step in steps for member in step.members if member.view}
         types = {(t.schema, name) for t in catalog.tables if t.oid in moved for name in (t.row_type, t.array_type)}
         added = {(name, oid) for step in steps for name, oid in step.detail["publications"]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -63,12 +64,27 @@ def matches(pattern: str, name: str) -> bool:
     return pattern == name or (is_glob(pattern) and fnmatch.fnmatchcase(name, pattern))
 
 
-def _first_match(configuration: Configuration, name: str) -> tuple[int, str] | None:
-    for number, rule in enumerate(configuration.placement):
-        for pattern in rule.tables:
-            if matches(pattern, name):
+class _Rules:
+    """The rules, made ready for thousands of names: exact names are looked up, only globs are tried."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._exact: dict[str, tuple[int, str]] = {}
+        self._globs: list[tuple[int, str, re.Pattern[str]]] = []
+        for number, rule in enumerate(configuration.placement):
+            for pattern in rule.tables:
+                self._exact.setdefault(pattern, (number, pattern))
+                if is_glob(pattern):
+                    self._globs.append((number, pattern, re.compile(fnmatch.translate(pattern))))
+
+    def first_match(self, name: str) -> tuple[int, str] | None:
+        """Number of the first rule that matches, and its pattern."""
+        exact = self._exact.get(name)
+        for number, pattern, expression in self._globs:
+            if exact is not None and exact[0] <= number:
+                break
+            if expression.match(name):
                 return number, pattern
-    return None
+        return exact
 
 
 def _families(catalog: Catalog) -> Iterator[tuple[Table, ...]]:
@@ -109,10 +125,10 @@ def _accepted(configuration: Configuration, finding: str, obj: str) -> str | Non
     return None
 
 
-def _place_family(configuration: Configuration, family: tuple[Table, ...], placed: Placed) -> Group:
+def _place_family(configuration: Configuration, rules: _Rules, family: tuple[Table, ...], placed: Placed) -> Group:
     root = family[0]
     name = qualified(root.schema, root.name)
-    match = _first_match(configuration, root.name)
+    match = rules.first_match(root.name)
     exact = match is not None and not is_glob(match[1])
     kept = next((pattern for pattern in configuration.keep if matches(pattern, root.name)), None)
     if kept is not None:
@@ -148,7 +164,7 @@ def _place_family(configuration: Configuration, family: tuple[Table, ...], place
     if match is None:
         return _unplaced(configuration, family, placed)
     rule = configuration.placement[match[0]]
-    placed.findings.extend(_strays(configuration, family, rule))
+    placed.findings.extend(_strays(configuration, rules, family, rule))
     view = rule.compatibility_view if rule.compatibility_view is not None else configuration.compatibility_views
     return Group(family, rule.schema, f"rule {match[0] + 1} ({match[1]})", view)
 
@@ -169,7 +185,7 @@ def _unplaced(configuration: Configuration, family: tuple[Table, ...], placed: P
     return Group(family, None, "no rule names it")
 
 
-def _strays(configuration: Configuration, family: tuple[Table, ...], rule: PlacementRule) -> Iterator[Finding]:
+def _strays(configuration: Configuration, rules: _Rules, family: tuple[Table, ...], rule: PlacementRule) -> Iterator[Finding]:
     """Members that a rule of their own would send elsewhere, or that were to stay."""
     for member in family[1:]:
         kept = next((pattern for pattern in configuration.keep if matches(pattern, member.name)), None)
@@ -184,7 +200,7 @@ def _strays(configuration: Configuration, family: tuple[Table, ...], rule: Place
                 acceptable=True,
             )
             continue
-        own = _first_match(configuration, member.name)
+        own = rules.first_match(member.name)
         if own is None or configuration.placement[own[0]].schema == rule.schema or own[1] == "*":
             continue
         elsewhere = configuration.placement[own[0]].schema
@@ -221,17 +237,19 @@ def _suggestion(catalog: Catalog, configuration: Configuration, pattern: str) ->
     return f"Remove it, or correct the name; {source} holds {len(names)} tables."
 
 
-def _check_rules(catalog: Catalog, configuration: Configuration, placed: Placed) -> Iterator[Finding]:
-    names = [table.name for table in catalog.source_tables]
+def _matching(pattern: str, names: set[str]) -> set[str]:
+    exact = {pattern} & names
+    return exact | set(fnmatch.filter(names, pattern)) if is_glob(pattern) else exact
+
+
+def _check_rules(catalog: Catalog, configuration: Configuration, rules: _Rules, placed: Placed) -> Iterator[Finding]:
+    names = {table.name for table in catalog.source_tables}
     winners = {
-        number
-        for group in placed.groups
-        for number in [(_first_match(configuration, group.root.name) or (None, ""))[0]]
-        if number is not None
+        number for group in placed.groups for number in [(rules.first_match(group.root.name) or (None, ""))[0]] if number is not None
     }
     for number, rule in enumerate(configuration.placement):
         where = f"multischema_placement[{number}]"
-        hits = {pattern: [name for name in names if matches(pattern, name)] for pattern in rule.tables}
+        hits = {pattern: _matching(pattern, names) for pattern in rule.tables}
         dead = [pattern for pattern in rule.tables if not hits[pattern]]
         for pattern in dead:
             if not is_glob(pattern) or len(dead) == len(rule.tables):
@@ -297,11 +315,11 @@ def place(catalog: Catalog, configuration: Configuration) -> Placed:
 
     :returns: the groups by the name of their root, with findings for rules that cannot be followed.
     """
-    placed = Placed()
+    placed, rules = Placed(), _Rules(configuration)
     placed.findings.extend(_check_schemas(configuration))
     for family in sorted(_families(catalog), key=lambda f: f[0].name):
-        placed.groups.append(_place_family(configuration, family, placed))
-    placed.findings.extend(_check_rules(catalog, configuration, placed))
+        placed.groups.append(_place_family(configuration, rules, family, placed))
+    placed.findings.extend(_check_rules(catalog, configuration, rules, placed))
     return placed
 
 

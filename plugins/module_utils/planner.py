@@ -8,7 +8,7 @@ from dataclasses import replace
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, DefaultPrivileges
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.findings import CHECKS
-from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, children_elsewhere
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Placed, place
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     AUTO,
@@ -144,7 +144,8 @@ def make_plan(
     placed = place(catalog, configuration)
     findings = list(placed.findings)
     steps = list(_schema_steps(catalog, configuration, placed, findings))
-    steps += [MoveTables.build(catalog, group) for group in placed.moving if group.schema in configuration.target_names]
+    elsewhere = children_elsewhere(catalog)
+    steps += [MoveTables.build(catalog, group, elsewhere) for group in placed.moving if group.schema in configuration.target_names]
     situation = Situation(catalog, configuration, placed)
     for check in CHECKS:
         findings.extend(check(situation))

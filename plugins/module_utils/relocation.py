@@ -23,6 +23,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import (
     differences,
     read_identities,
+    read_views,
     view_problems,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
@@ -272,11 +273,11 @@ class Relocator:
 
     def _do(self, step: Step, attempt: int) -> float:
         before, after, held = self._run_statements(step, step.do)
-        identity = {}
+        identity: dict[str, Any] = {}
         if step.phase == PHASE_TABLES:
             self._check(step, before, after, str(step.detail["from"]), str(step.detail["to"]))
-            self._check_views(step)
             identity = {str(oid): item for oid, item in after.items()}
+            identity["views"] = self._check_views(step)
         if step.kind == GrantUsage.kind:
             missing = self.database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
             _raise_if([f"{name} still may not use {step.detail['schema']}" for (name,) in missing], step)
@@ -310,11 +311,13 @@ class Relocator:
             problems.append(f"{qualified(origin, name)} has joined the tree since it was planned")
         _raise_if(problems, step)
 
-    def _check_views(self, step: Step) -> None:
+    def _check_views(self, step: Step) -> dict[str, Any]:
+        """:returns: what the views are known by afterwards."""
         oids = [member.oid for member in step.members if member.view]
         source = str(step.detail["from"])
         found = view_problems(self.database, source, oids) if oids else []
         _raise_if([f"the view {qualified(source, name)} {what}" for name, what in found], step)
+        return read_views(self.database, source, [member.name for member in step.members if member.view]) if oids else {}
 
 
 def _raise_if(problems: Sequence[str], step: Step) -> None:

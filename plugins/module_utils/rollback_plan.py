@@ -10,7 +10,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TABLE_KINDS,
     Catalog,
     Table,
-    View,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, Return
@@ -23,7 +22,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import N
 class WayBack:
     """Steps to undo, in the order of undoing, each with its journal entry, and what forbids it.
 
-    ``gone`` are tables that were moved and are not where they were put: dropped since, or moved on by someone else.
+    ``gone`` are tables that were moved and were dropped since.
     """
 
     steps: tuple[tuple[Entry, Step], ...]
@@ -44,10 +43,10 @@ class _Now:
                 self.children.setdefault(parent, []).append(table)
         self.views = {member.name for entry in done for member in entry.step.members if member.view}
         self.journaled = {member.oid for entry in done for member in entry.step.members}
-        self.readers: dict[int, list[View]] = {}
-        for view in catalog.views:
-            for oid in view.reads:
-                self.readers.setdefault(oid, []).append(view)
+        self.dependents: dict[int, list[str]] = {}
+        for dependent in catalog.dependents:
+            self.dependents.setdefault(dependent.view, []).append(dependent.description)
+        self.views_by_name = {view.name: view for view in catalog.views if view.schema == catalog.source_schema}
 
 
 def _joined(now: _Now, step: Step) -> list[Table]:
@@ -102,23 +101,53 @@ def _as_found(now: _Now, step: Step) -> Step:
 
 
 def _gone(now: _Now, step: Step) -> list[str]:
-    """Tables that the step has moved and that are not where it put them."""
-    there = {table.oid for table in _present(now, step)}
-    return [qualified(str(step.detail["to"]), m.name) for m in step.members if m.kind in TABLE_KINDS and m.oid not in there]
+    """Tables that the step has moved and that do not exist any more."""
+    return [qualified(str(step.detail["to"]), m.name) for m in step.members if m.kind in TABLE_KINDS and m.oid not in now.tables]
+
+
+def _moved_on(now: _Now, step: Step) -> Iterator[Finding]:
+    """Someone has moved a table on, or renamed the schema: where it belongs cannot be decided here."""
+    home = (step.detail["from"], step.detail["to"])
+    for member in step.members:
+        table = now.tables.get(member.oid)
+        if member.kind in TABLE_KINDS and table is not None and table.schema not in home:
+            was = Name(str(step.detail["to"])).as_string()
+            yield Finding(
+                "moved_on",
+                REFUSE,
+                qualified(table.schema, table.name),
+                f"The migration has put it into {was}; since then it was moved on, or the schema was renamed.",
+                f"ALTER TABLE {qualified(table.schema, table.name)} SET SCHEMA {was}, or ALTER SCHEMA "
+                f"{Name(table.schema).as_string()} RENAME TO {was}; then roll back.",
+            )
 
 
 def _dependents(now: _Now, step: Step) -> Iterator[Finding]:
-    """Views that someone has built on a compatibility view: dropping it would drop theirs."""
+    """What someone has built on a compatibility view: dropping it would drop theirs."""
     for member in step.members:
         ours = now.source.get(member.name) if member.view else None
-        for view in now.readers.get(ours.oid, ()) if ours is not None and ours.kind == "v" else ():
+        for what in now.dependents.get(ours.oid, ()) if ours is not None and ours.kind == "v" else ():
             old_name = qualified(str(step.detail["from"]), member.name)
             yield Finding(
                 "view_has_dependents",
                 REFUSE,
-                qualified(view.schema, view.name),
+                what,
                 f"It was built on the compatibility view {old_name}, which the rollback drops.",
-                f"Save its definition (pg_get_viewdef), drop it, roll back, create it again over the table {old_name}.",
+                f"Save its definition, drop it, roll back, create it again over the table {old_name}.",
+            )
+
+
+def _replaced(now: _Now, entry: Entry) -> Iterator[Finding]:
+    """A view of someone else under an old name, or one of ours that someone has changed."""
+    for name, (oid, definition) in entry.identity.get("views", {}).items():
+        view = now.views_by_name.get(name)
+        if view is not None and (view.oid, view.definition) != (oid, definition):
+            yield Finding(
+                "view_replaced",
+                REFUSE,
+                qualified(now.catalog.source_schema, name),
+                "It is not the view that the migration made: someone has replaced or changed it, and the rollback would drop it.",
+                "Save its definition (pg_get_viewdef) and drop it; then roll back.",
             )
 
 
@@ -154,26 +183,15 @@ def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:
     return belongs
 
 
-def _contents(catalog: Catalog, belongs: set[int]) -> Iterator[tuple[str, str]]:
-    """(schema, object) for everything that stands in a schema for itself and is none of ours."""
-    for relation in catalog.relations:
-        if relation.oid not in belongs and relation.kind not in ("i", "I", "t"):
-            yield relation.schema, f"{RELATION_KINDS[relation.kind]} {relation.name}"
-    for kind in catalog.types:
-        if kind.kind in ("e", "d", "r"):
-            yield kind.schema, f"type {kind.name}"
-    for routine in catalog.routines:
-        yield routine.schema, f"routine {routine.name}"
-
-
 def _strangers(now: _Now, entries: Sequence[Entry], accepted: frozenset[tuple[str, str]]) -> Iterator[Finding]:
     """What others have put into a schema that we created: dropping the schema would lose it."""
     catalog = now.catalog
     created = {entry.step.detail["schema"] for entry in entries if entry.step.kind == CreateSchema.kind}
     inside: dict[str, list[str]] = {}
-    for schema, name in _contents(catalog, _belongings(now, entries)):
-        if schema in created:
-            inside.setdefault(schema, []).append(name)
+    belongs = _belongings(now, entries)
+    for item in catalog.contents:
+        if item.schema in created and item.oid not in belongs:
+            inside.setdefault(item.schema, []).append(item.description)
     for schema, names in sorted(inside.items()):
         if ("schema_not_empty", schema) in accepted:
             continue
@@ -204,6 +222,8 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
         step = entry.step
         if step.kind == MoveTables.kind:
             refusals.extend(_dependents(now, step))
+            refusals.extend(_replaced(now, entry))
+            refusals.extend(_moved_on(now, step))
             gone.extend(_gone(now, step))
             step = _as_found(now, step)
             refusals.extend(_name_conflicts(now, step))

@@ -129,12 +129,19 @@ def _identity(evidence: Evidence) -> Check:
     )
 
 
+def _replaced(evidence: Evidence) -> list[str]:
+    """Views under old names that are not those that the migration made."""
+    now = {view.name: (view.oid, view.definition) for view in evidence.catalog.views if view.schema == evidence.plan.source_schema}
+    made = {name: tuple(known) for entry in evidence.moves for name, known in entry.identity.get("views", {}).items()}
+    return [f"{name} is not the view that the migration made" for name, known in made.items() if now.get(name, known) != known]
+
+
 def _views(evidence: Evidence) -> Check:
     count = sum(1 for entry in evidence.moves for member in entry.step.members if member.view)
     source = evidence.plan.source_schema
     return _verdict(
         "compatibility views",
-        [f"{qualified(source, name)} {what}" for name, what in evidence.views],
+        [f"{qualified(source, name)} {what}" for name, what in evidence.views] + _replaced(evidence),
         f"{count} old names go on working, with the privileges and the columns of their tables",
         "Compare the view with its table; rollback.yml and phase 2 make it anew.",
     )

@@ -89,7 +89,7 @@ entries:
 
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack, to_plain
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog, read_server
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
@@ -101,6 +101,11 @@ SPEC: dict[str, Any] = {
     "roles": {"type": "list", "elements": "str", "default": []},
     "gather_catalog": {"type": "bool", "default": False},
 }
+
+# Where things are that have moved, should someone have moved them on, or renamed a schema.
+_WHEREABOUTS = """
+SELECT DISTINCT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY(%s)
+"""
 
 _COUNT = """
 SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -142,8 +147,9 @@ def work(door: Door) -> dict[str, Any]:
         if not params["gather_catalog"]:
             return {**result, "server": to_plain(read_server(database))}
         known = {entry.step.detail.get("to") or entry.step.detail["schema"] for entry in entries}
+        known |= {row[0] for row in database.rows(_WHEREABOUTS, ([m.oid for e in entries for m in e.step.members],))}
         catalog = read_catalog(database, source, {*params["target_schemas"], *known}, params["roles"])
-        return {**result, "server": to_plain(catalog.server), "catalog": pack(catalog), "entries": pack(entries)}
+        return {**result, "server": to_plain(catalog.server), "catalog": door.pack(catalog), "entries": door.pack(entries)}
 
 
 def main() -> None:

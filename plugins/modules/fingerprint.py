@@ -82,7 +82,6 @@ report:
 
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
 from ansible_collections.dbops.multischema.plugins.module_utils.fingerprint import read_fingerprint
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
 
@@ -101,7 +100,7 @@ def work(door: Door) -> dict[str, Any]:
     configuration = door.configuration()
     with door.connect("fingerprint") as database:
         found = read_fingerprint(database, (configuration.source_schema, *configuration.target_names), door.params["content"])
-    return {"changed": False, "fingerprint": pack(found.to_dict())}
+    return {"changed": False, "fingerprint": door.pack(found.to_dict())}
 
 
 def main() -> None:

@@ -83,7 +83,6 @@ report:
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.access import reach
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
 
@@ -112,7 +111,7 @@ def work(door: Door) -> dict[str, Any]:
         with door.connect("verification") as database:
             old = [(source, name) for name in params["view_names"]]
             found.append(reach(database, role, configuration.target_names, params["tables"], old))
-    return {"changed": False, "evidence": pack({"identities": identities, "views": views, "reach": found})}
+    return {"changed": False, "evidence": door.pack({"identities": identities, "views": views, "reach": found})}
 
 
 def main() -> None:

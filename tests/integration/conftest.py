@@ -25,9 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     majors = marker.args if marker else MAJORS
     # One group for each version and file: its tests share a server, and two workers share the work.
     group = Path(metafunc.module.__file__ or "").stem
-    cases = [
-        pytest.param(major, id=f"pg{major}", marks=pytest.mark.xdist_group(f"{group}-pg{major}")) for major in majors
-    ]
+    cases = [pytest.param(major, id=f"pg{major}", marks=pytest.mark.xdist_group(f"{group}-pg{major}")) for major in majors]
     metafunc.parametrize("server", cases, indirect=True)
 
 

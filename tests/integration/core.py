@@ -24,7 +24,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.steps import rew
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
-
 from tests.integration.databases import Target
 from tests.integration.evidence import JOURNAL
 

@@ -50,10 +50,7 @@ def contents(target: Target) -> dict[int, tuple[str, int, str]]:
     if not tables:
         return {}
     one = "SELECT {}, count(*), COALESCE(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM ONLY {}.{} AS t"
-    parts = [
-        sql.SQL(one).format(sql.Literal(oid), sql.Identifier(schema), sql.Identifier(name))
-        for oid, schema, name in tables
-    ]
+    parts = [sql.SQL(one).format(sql.Literal(oid), sql.Identifier(schema), sql.Identifier(name)) for oid, schema, name in tables]
     names = {oid: name for oid, _, name in tables}
     return {oid: (names[oid], count, digest) for oid, count, digest in target.rows(sql.SQL(" UNION ALL ").join(parts))}
 
@@ -64,10 +61,7 @@ def sequences(target: Target) -> dict[int, tuple[str, int, bool]]:
     if not found:
         return {}
     one = "SELECT {}, last_value, is_called FROM {}.{}"
-    parts = [
-        sql.SQL(one).format(sql.Literal(oid), sql.Identifier(schema), sql.Identifier(name))
-        for oid, schema, name in found
-    ]
+    parts = [sql.SQL(one).format(sql.Literal(oid), sql.Identifier(schema), sql.Identifier(name)) for oid, schema, name in found]
     names = {oid: name for oid, _, name in found}
     return {oid: (names[oid], last, called) for oid, last, called in target.rows(sql.SQL(" UNION ALL ").join(parts))}
 
@@ -132,7 +126,9 @@ def disagreements(target: Target, targets: Iterable[str], source: str = "public"
     steps, problems = journaled(target), []
     created = {step["detail"]["schema"] for step in steps if step["kind"] == "create_schema"}
     there = {row[0] for row in target.rows("SELECT nspname FROM pg_namespace")}
-    problems += [f"schema {name}: journal {name in created}, database {name in there}" for name in targets if (name in created) != (name in there)]
+    problems += [
+        f"schema {name}: journal {name in created}, database {name in there}" for name in targets if (name in created) != (name in there)
+    ]
     scope = [source, *targets]
     places = target.rows(_PLACES, (scope, scope))
     schema_of = {(oid, kind == "s"): schema for oid, schema, _, kind in places}

@@ -39,16 +39,13 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("!unsafe", text, style='"'))
 
 
-class _KeyDumper(yaml.SafeDumper):
-    """For the names of variables, which are always plain."""
-
-
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """Variables as a YAML file whose texts are all literal."""
-    return "---\n" + "".join(
-        f"{name}: {yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=1 << 20).removesuffix('...' + chr(10))}\n"
-        for name, value in values.items()
-    )
+    """Variables as a YAML file whose texts are all literal; their names are plain."""
+    lines = ["---"]
+    for name, value in values.items():
+        text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=1 << 20)
+        lines.append(f"{name}: " + text.removesuffix("...\n").rstrip())
+    return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
@@ -184,9 +181,7 @@ class Playbooks:
         """Write the inventory's variables anew: connection, then these."""
         (self.inventory / "group_vars" / "all" / "60_test.yml").write_text(to_yaml(self.connection | variables))
 
-    def start(
-        self, name: str, *options: str, check: bool = False, callback: str = "ansible.posix.json", **variables: Any
-    ) -> Running:
+    def start(self, name: str, *options: str, check: bool = False, callback: str = "ansible.posix.json", **variables: Any) -> Running:
         """Start a playbook and return at once; ``variables`` go before the inventory's (``-e``)."""
         self._count += 1
         extra: list[str] = []

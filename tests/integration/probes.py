@@ -58,9 +58,7 @@ class Reader:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join(60)
 
@@ -69,7 +67,6 @@ def our_sessions(target: Target) -> int:
     """How many sessions of the product work on the database."""
     return int(
         target.value(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name LIKE 'dbops.multischema%'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dbops.multischema%'"
         )
     )

@@ -114,7 +114,11 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         _with(),
         "collision",
     ),
-    "unknown owner": ("", _with(schemas=[{"name": n, "owner": "nobody_here"} for n in ("tenant_shared", "tenant_kct", "analytics")]), "unknown_owner"),
+    "unknown owner": (
+        "",
+        _with(schemas=[{"name": n, "owner": "nobody_here"} for n in ("tenant_shared", "tenant_kct", "analytics")]),
+        "unknown_owner",
+    ),
     "unknown role": ("", _with(application_roles=["nobody_here"]), "unknown_role"),
     "bookkeeping": ("", _rules({"schema": "analytics", "tables": ["_prisma_migrations"]}), "bookkeeping_table"),
     "partition elsewhere": ("", _rules({"schema": "tenant_kct", "tables": ["events_later"]}), "partition_elsewhere"),

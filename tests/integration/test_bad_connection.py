@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same, state
 from tests.integration.playbooks import Playbooks, Run
-from tests.support.host import Account
+from tests.support.host import RELOCATION_ROOT, Account
 from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.playbook, pytest.mark.majors(18)]
@@ -23,7 +25,7 @@ SECRET = "p@ss:w/rd %40'\"{{ 7*7 }}"
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
-def _refused(playbooks: Playbooks, *words: str, **variables: object) -> Run:
+def _refused(playbooks: Playbooks, *words: str, **variables: Any) -> Run:
     """Preflight does not begin, says all of this, shows no secret, and leaves the database alone."""
     before = state(playbooks.target)
     run = playbooks.run("preflight", **variables).refused(*words, "What to do")
@@ -83,8 +85,7 @@ def pooler(playbooks: Playbooks) -> Iterator[int]:
     if PGBOUNCER is None:
         pytest.skip("PgBouncer is not installed here (apt-get install pgbouncer)")
     target, account = playbooks.target, Account()
-    directory, port = Path(f"/var/tmp/multischema-pgbouncer-{os.getpid()}"), free_port()
-    directory.mkdir()
+    directory, port = Path(tempfile.mkdtemp(prefix="multischema-pgbouncer-", dir=RELOCATION_ROOT)), free_port()
     pid_file = directory / "pid"
     (directory / "pgbouncer.ini").write_text(_pgbouncer_ini(target, directory, port))
     account.own(directory, directory / "pgbouncer.ini")

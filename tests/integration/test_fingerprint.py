@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.fingerprint import (
@@ -14,7 +15,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.fingerprint impo
     read_fingerprint,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-
 from tests.integration.databases import MAJORS, ServerPool, Target, new_database
 
 # One table for each type that PostgreSQL cannot hash, and one for those that it can.
@@ -24,7 +24,7 @@ TYPES = {
     "tsvector": "'a fat cat'",
     "bit(3)": "'101'",
     "box": "'(1,1),(2,2)'",
-    "point[]": "'{\"(1,2)\",\"(3,4)\"}'",
+    "point[]": '\'{"(1,2)","(3,4)"}\'',
     "tsquery": "'a & b'",
     "xml": "'<a>1</a>'",
     "money": "12.5",
@@ -32,7 +32,7 @@ TYPES = {
     "interval": "'1 mon 2 days'",
     "timestamptz": "'2026-03-29 02:30:00+02'",
     "bytea": "'\\x00ff'",
-    "jsonb": "'{\"b\": 1, \"a\": null}'",
+    "jsonb": '\'{"b": 1, "a": null}\'',
     "int4range": "'[1,9)'",
     "text": "E'a\\tb\\\\c'",
     "numeric": "'NaN'",
@@ -97,7 +97,9 @@ def test_every_type_tells_a_changed_value(empty: Target) -> None:
     assert sorted(said) == sorted(f"public.{name}: 2 rows as before, but their content differs" for name in names)
 
 
-@pytest.mark.parametrize(("kind", "value"), [("float8", "0"), ("float4", "0"), ("numeric", "0"), ("numeric", "'Infinity'"), ("int", "0"), ("text", "''")])
+@pytest.mark.parametrize(
+    ("kind", "value"), [("float8", "0"), ("float4", "0"), ("numeric", "0"), ("numeric", "'Infinity'"), ("int", "0"), ("text", "''")]
+)
 def test_null_is_not_the_same_as_nothing(empty: Target, kind: str, value: str) -> None:
     empty.execute(f"CREATE TABLE t (v {kind})", f"INSERT INTO t VALUES ({value})")
     before = _digest(empty)

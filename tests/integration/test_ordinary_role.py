@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 from psycopg2 import sql
 
-from tests.integration.databases import Target
 from tests.integration.evidence import disagreements, require_same, state
-from tests.integration.placements import SAMPLE_TARGETS
+from tests.integration.placements import OWNED_STATISTICS, SAMPLE_TARGETS
 from tests.integration.playbooks import Playbooks
 
 pytestmark = [pytest.mark.playbook, pytest.mark.majors(15, 18)]
@@ -27,6 +26,7 @@ def migrator(playbooks: Playbooks) -> Iterator[Playbooks]:
         sql.SQL("GRANT app_owner, analytics_owner TO {}").format(name),
         sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, name),
         sql.SQL("GRANT CREATE, USAGE ON SCHEMA public TO {}").format(name),
+        *OWNED_STATISTICS,
     )
     playbooks.connection |= {"multischema_login_user": role, "multischema_login_password": password}
     playbooks.configure()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.dbops.multischema.plugins.module_utils.drift import require_no_drift
-from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 from psycopg2 import sql
 
+from ansible_collections.dbops.multischema.plugins.module_utils.drift import require_no_drift
+from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 from tests.integration.core import Core
 from tests.integration.databases import TEMPLATE, Target, new_database
 from tests.integration.evidence import require_same_schema, state

@@ -12,9 +12,7 @@ from tests.sample.traffic import Traffic
 pytestmark = [pytest.mark.playbook, pytest.mark.majors(15, 18)]
 
 
-def test_no_statement_fails_from_phase_1_to_the_rollback(
-    playbooks: Playbooks, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_statement_fails_from_phase_1_to_the_rollback(playbooks: Playbooks, capsys: pytest.CaptureFixture[str]) -> None:
     target = playbooks.target
     before = target.server.dump_schema(target.name)
     playbooks.run("plan").ok()

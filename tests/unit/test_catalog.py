@@ -89,3 +89,11 @@ def test_what_changed_is_said_part_by_part(change: dict[str, object], words: lis
 )
 def test_kinds_have_names(one: Table, text: str) -> None:
     assert one.kind_text == text
+
+
+@pytest.mark.parametrize("secret", ["x", "-", ".", "g", "G", "=", "1", "e", "postgres", "", "///"])
+def test_what_is_packed_holds_no_secret_that_ansible_would_mask(secret: str) -> None:
+    data = {"tables": [f"table_{n}" for n in range(400)]}
+    text = pack(data, [secret])
+    assert not secret or secret not in text
+    assert unpack(text) == data

@@ -218,6 +218,16 @@ def test_an_index_made_after_the_move_leaves_nothing_to_do() -> None:
     assert pending(fresh, SAVED.steps) == []
 
 
+def test_a_table_that_was_renamed_after_it_had_moved_leaves_nothing_to_do() -> None:
+    renamed_after = plan(changed("orders", name="purchases"), WANTED)
+    assert "move:public.purchases" in ids(renamed_after.steps)
+    assert pending(renamed_after, SAVED.steps) == []
+
+
+def test_a_partition_that_was_detached_after_it_had_moved_leaves_nothing_to_do() -> None:
+    assert pending(plan(changed("events_1", parents=(), is_partition=False), WANTED), SAVED.steps) == []
+
+
 # --- the journal against the plan ---
 
 

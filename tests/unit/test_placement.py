@@ -138,6 +138,12 @@ def test_accepting_a_bookkeeping_table_does_not_open_a_glob() -> None:
     assert placed(shop("_prisma_migrations", "a"), configuration(accept=[entry]))["_prisma_migrations"] is None
 
 
+def test_accepting_one_bookkeeping_table_does_not_accept_another() -> None:
+    entry = {"finding": "bookkeeping_table", "object": "public._prisma_migrations", "reason": "Prisma was told"}
+    wanted = configuration({"a": ["_prisma_migrations", "alembic_version"]}, accept=[entry])
+    assert placed(shop("_prisma_migrations", "alembic_version"), wanted) == {"_prisma_migrations": "a", "alembic_version": None}
+
+
 def test_a_table_of_an_extension_stays() -> None:
     seen = catalog(table("spatial_ref_sys", extension="postgis"), table("users"))
     assert placed(seen) == {"spatial_ref_sys": None, "users": "tenant"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 import json
 import zlib
 from collections.abc import Callable
@@ -110,6 +111,15 @@ def test_an_edited_file_is_refused(name: str) -> None:
     assert "plan.yml" in caught.value.remedy
 
 
+def test_a_new_checksum_does_not_make_another_plan_of_it() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["steps"][0]["do"][0] = "DROP SCHEMA x"
+    content = {key: value for key, value in document.items() if key != "checksum"} | {"catalog": unpack(document["catalog"])}
+    document["checksum"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    with pytest.raises(PlanRefused):
+        read(document)
+
+
 @pytest.mark.parametrize("document", [{}, {"format": 0}, {**DOCUMENT, "format": 2}, {"format": 1}])
 def test_what_is_no_plan_of_this_format_is_refused(document: Any) -> None:
     with pytest.raises(PlanRefused):
@@ -117,8 +127,8 @@ def test_what_is_no_plan_of_this_format_is_refused(document: Any) -> None:
 
 
 def test_a_catalog_compressed_by_another_zlib_is_still_the_same_plan() -> None:
-    text = zlib.decompress(base64.b64decode(DOCUMENT["catalog"]))
-    other = base64.b64encode(zlib.compress(text, 9)).decode()
+    text = zlib.decompress(base64.b64decode(DOCUMENT["catalog"][1:]))
+    other = "." + base64.b64encode(zlib.compress(text, 9)).decode()
     assert other != DOCUMENT["catalog"]
     assert read({**DOCUMENT, "catalog": other}).digest == PLAN.digest
 
@@ -167,6 +177,13 @@ def test_the_digest_counts_what_is_asked_for() -> None:
     assert len({digest(), keep, digest(compatibility_views=False), digest(rules={"other": "*"}), digest(unplaced="keep")}) == 5
     assert digest(replace(BASE, server=server(database_oid=1))) != digest()
     assert digest(replace(BASE, server=server(system_identifier="1"))) != digest()
+
+
+def test_the_digest_counts_findings() -> None:
+    made = plan(BASE)
+    assert made.findings
+    accepted = tuple(replace(finding, accepted="because") for finding in made.findings)
+    assert len({made.digest, replace(made, findings=()).digest, replace(made, findings=accepted).digest}) == 3
 
 
 def test_the_digest_counts_steps() -> None:

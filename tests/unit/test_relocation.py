@@ -319,6 +319,7 @@ def test_a_move_that_moved_exactly_what_was_planned_is_recorded(clock: Clock) ->
         "ALTER TABLE public.events_1 SET SCHEMA tenant",
         "multischema_identities",
         "multischema_view_problems",
+        "multischema_views",
         "multischema_record",
         "COMMIT",
     ]

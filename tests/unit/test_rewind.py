@@ -11,6 +11,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     EventTrigger,
     ForeignKey,
     Publication,
+    Relation,
     Routine,
     TypeName,
 )
@@ -159,6 +160,14 @@ def test_what_others_have_done_meanwhile_is_not_rewound() -> None:
     assert later in seen.tables
     assert stranger in seen.views
     assert {r.name for r in seen.relations} - {r.name for r in FULL.relations} == {"made_later", "their_view"}
+
+
+def test_an_index_that_was_made_on_a_moved_table_since_goes_back_with_it() -> None:
+    after = applied(STEPS)
+    later = index("later_idx")
+    tables = tuple(replace(t, indexes=(*t.indexes, later)) if t.name == "orders" else t for t in after.tables)
+    seen = rewind(replace(after, tables=tables, relations=(*after.relations, Relation(later.oid, "kept", later.name, "i"))), STEPS)
+    assert [r.schema for r in seen.relations if r.oid == later.oid] == ["public"]
 
 
 def test_nothing_done_is_nothing_rewound() -> None:

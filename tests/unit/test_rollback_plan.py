@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Role, Routine, TypeName
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Dependent, Publication, Role, SchemaObject, View
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
 from tests.unit.builders import (
@@ -158,20 +158,114 @@ def test_indexes_and_sequences_made_since_come_back_by_themselves() -> None:
     assert refusals(now) == ()
 
 
+# --- what is not as it was left ---
+
+
+def with_one(which: str, **changes: Any) -> Catalog:
+    number = oid(which)
+    names = {key: value for key, value in changes.items() if key in ("name", "schema")}
+    return replace(
+        AFTER,
+        tables=tuple(replace(t, **changes) if t.oid == number else t for t in AFTER.tables),
+        relations=tuple(replace(r, **names) if r.oid == number else r for r in AFTER.relations),
+    )
+
+
+def test_a_table_that_was_dropped_since_is_named_and_the_rest_comes_back() -> None:
+    now = replace(
+        AFTER,
+        tables=tuple(t for t in AFTER.tables if t.name != "events_1"),
+        relations=tuple(r for r in AFTER.relations if r.name not in ("events_1", "events_1_pkey")),
+        views=tuple(v for v in AFTER.views if v.name != "events_1"),
+    )
+    way = back(now)
+    assert (way.refusals, way.gone) == ((), ("tenant.events_1",))
+    assert not [text for text in undo_of(way, "move:public.events") if "events_1" in text]
+    undone = run(now, *(statement for _, step in way.steps for statement in step.undo))
+    assert {t.name: t.schema for t in undone.tables} == {"orders": "public", "events": "public", "kept": "public"}
+
+
+def test_with_everything_there_nothing_is_gone() -> None:
+    assert back(AFTER).gone == ()
+
+
+def test_a_table_that_was_renamed_since_comes_back_under_its_new_name() -> None:
+    now = with_one("orders", name="purchases")
+    way = back(now)
+    assert (way.refusals, way.gone) == ((), ())
+    assert "ALTER TABLE tenant.purchases SET SCHEMA public" in undo_of(way, "move:public.orders")
+    assert "DROP VIEW public.orders" in undo_of(way, "move:public.orders")
+    run(now, *(statement for _, step in way.steps for statement in step.undo))
+
+
+def test_a_table_that_was_moved_on_since_is_refused() -> None:
+    finding = one(refusals(with_one("orders", schema="elsewhere")), "moved_on")
+    assert (finding.object, finding.blocks, finding.acceptable) == ("elsewhere.orders", True, False)
+    assert "ALTER TABLE elsewhere.orders SET SCHEMA tenant" in finding.remedy
+
+
+def test_a_view_that_was_dropped_since_is_not_dropped_again() -> None:
+    now = run(AFTER, "DROP VIEW public.orders")
+    way = back(now)
+    assert "DROP VIEW public.orders" not in undo_of(way, "move:public.orders")
+    assert canonical(run(now, *(statement for _, step in way.steps for statement in step.undo))) == canonical(BEFORE)
+
+
+def test_a_table_that_was_taken_out_of_a_publication_since_is_not_taken_out_again() -> None:
+    before = replace(BEFORE, publications=(Publication("cdc", "postgres", False, schemas=("public",)),))
+    steps = plan(before, configuration(keep=["kept"])).steps
+    now = run(before, *(statement for step in steps for statement in step.do), "ALTER PUBLICATION cdc DROP TABLE ONLY tenant.orders")
+    way = plan_rollback(now, journaled(steps))
+    assert not [text for text in undo_of(way, "move:public.orders") if "PUBLICATION" in text]
+    assert canonical(run(now, *(statement for _, step in way.steps for statement in step.undo))) == canonical(before)
+
+
+def test_a_schema_that_is_gone_already_is_not_dropped_again() -> None:
+    bare = [step for step in STEPS if step.phase == 1]
+    way = plan_rollback(BEFORE, journaled(bare))
+    assert {step.undo for _, step in way.steps} == {()}
+
+
 # --- what stands in the way ---
 
 
-def test_a_view_on_a_compatibility_view_is_refused() -> None:
+@pytest.mark.parametrize("what", ["view dashboard", "function total(public.orders)", "column row of table snapshots"])
+def test_what_was_built_on_a_compatibility_view_is_refused(what: str) -> None:
     ours = next(r for r in AFTER.relations if (r.schema, r.name) == ("public", "orders"))
-    theirs = replace(view("dashboard"), reads=(ours.oid,))
-    finding = one(refusals(AFTER, views=(*AFTER.views, theirs)), "view_has_dependents")
-    assert (finding.object, finding.blocks, finding.acceptable) == ("public.dashboard", True, False)
+    finding = one(refusals(AFTER, dependents=(Dependent(ours.oid, what),)), "view_has_dependents")
+    assert (finding.object, finding.blocks, finding.acceptable) == (what, True, False)
     assert "public.orders" in finding.reason
-    assert "pg_get_viewdef" in finding.remedy
+
+
+def test_a_view_that_is_not_the_one_that_was_made_is_refused() -> None:
+    ours = next(r for r in AFTER.relations if (r.schema, r.name) == ("public", "orders"))
+    now = replace(AFTER, views=(*AFTER.views, View(ours.oid, "public", "orders", "v", (), "md5")))
+
+    def seen(known: list[Any]) -> list[str]:
+        entries = [replace(e, identity={"views": {"orders": known}}) if "orders" in e.step.id else e for e in journaled(STEPS)]
+        return [finding.id for finding in plan_rollback(now, entries).refusals]
+
+    assert seen([ours.oid, "md5"]) == []
+    assert seen([ours.oid, "another definition"]) == ["view_replaced"]
+    assert seen([ours.oid + 1, "md5"]) == ["view_replaced"]
 
 
 def test_a_view_on_the_table_itself_is_no_obstacle() -> None:
     assert refusals(AFTER, views=(*AFTER.views, view("dashboard", "orders"))) == ()
+
+
+def in_schema(name: str, schema: str) -> Catalog:
+    return replace(AFTER, tables=tuple(replace(t, schema=schema) if t.name == name else t for t in AFTER.tables))
+
+
+def test_a_table_that_was_moved_on_is_refused_with_the_way_back() -> None:
+    finding = one(refusals(in_schema("orders", "third")), "moved_on")
+    assert (finding.object, finding.blocks) == ("third.orders", True)
+    assert "ALTER TABLE third.orders SET SCHEMA tenant" in finding.remedy
+
+
+def test_a_table_that_was_moved_back_by_hand_is_left_there() -> None:
+    assert "moved_on" not in [finding.id for finding in refusals(in_schema("orders", "public"))]
 
 
 @pytest.mark.parametrize("name", ["orders_pkey", "orders_id_seq"])
@@ -199,28 +293,26 @@ def test_a_view_that_was_never_ours_takes_a_name_too() -> None:
     assert one(plan_rollback(now, journaled(bare)).refusals, "name_taken").object == "public.orders"
 
 
-STRANGERS: dict[str, dict[str, Any]] = {
-    "table theirs": {"relations": (*AFTER.relations, relation("theirs", "r", "tenant"))},
-    "view theirs": {"relations": (*AFTER.relations, relation("theirs", "v", "tenant"))},
-    "sequence theirs": {"relations": (*AFTER.relations, relation("theirs", "S", "tenant"))},
-    "type colour": {"types": (TypeName(1, "tenant", "colour", "e"),)},
-    "type span": {"types": (TypeName(1, "tenant", "span", "r"),)},
-    "type amount": {"types": (TypeName(1, "tenant", "amount", "d"),)},
-    "routine tidy": {"routines": (Routine(1, "tenant", "tidy"),)},
-    "composite type address": {"relations": (*AFTER.relations, relation("address", "c", "tenant"))},
-}
+def strangers(*names: str, schema: str = "tenant") -> tuple[SchemaObject, ...]:
+    return tuple(SchemaObject(schema, 900_000 + n, name) for n, name in enumerate(names))
 
 
-@pytest.mark.parametrize("what", STRANGERS)
+@pytest.mark.parametrize("what", ["table theirs", "collation cc", "type colour", "function tidy()", "operator ==="])
 def test_what_others_have_put_into_a_schema_that_would_be_dropped_is_refused(what: str) -> None:
-    finding = one(refusals(AFTER, **STRANGERS[what]), "schema_not_empty")
+    finding = one(refusals(AFTER, contents=strangers(what)), "schema_not_empty")
     assert (finding.object, finding.blocks, finding.acceptable) == ("tenant", True, True)
     assert what in finding.reason
 
 
+def test_what_was_moved_there_is_no_stranger() -> None:
+    ours = tuple(SchemaObject("tenant", r.oid, r.name) for r in AFTER.relations if r.schema == "tenant")
+    assert ours
+    assert refusals(AFTER, contents=ours) == ()
+
+
 def test_very_many_strangers_are_counted() -> None:
-    now = with_relation(*(relation(f"theirs_{n}", "r", "tenant") for n in range(13)))
-    assert "and 3 more" in one(refusals(now), "schema_not_empty").reason
+    found = refusals(AFTER, contents=strangers(*(f"table theirs_{n}" for n in range(13))))
+    assert "and 3 more" in one(found, "schema_not_empty").reason
 
 
 def test_row_types_of_moved_tables_are_no_strangers() -> None:
@@ -232,12 +324,12 @@ def test_strangers_in_a_schema_that_was_there_before_do_not_matter() -> None:
     before = replace(BEFORE, schemas=(*BEFORE.schemas, schema("tenant")))
     steps = plan(before, configuration(keep=["kept"])).steps
     now = run(before, *(statement for step in steps for statement in step.do))
-    now = replace(now, relations=(*now.relations, relation("theirs", "r", "tenant")))
+    now = replace(now, contents=strangers("table theirs"))
     assert plan_rollback(now, journaled(steps)).refusals == ()
 
 
 def test_where_a_person_accepts_strangers_the_schema_stays_and_everything_else_goes_back() -> None:
-    way = back(with_relation(relation("theirs", "r", "tenant")), [("schema_not_empty", "tenant")])
+    way = back(replace(AFTER, contents=strangers("table theirs")), [("schema_not_empty", "tenant")])
     assert way.refusals == ()
     assert undo_of(way, "create_schema:tenant") == ()
     assert undo_of(way, "move:public.orders")
@@ -245,7 +337,7 @@ def test_where_a_person_accepts_strangers_the_schema_stays_and_everything_else_g
 
 
 def test_accepting_one_schema_does_not_accept_another() -> None:
-    way = back(with_relation(relation("theirs", "r", "tenant")), [("schema_not_empty", "other")])
+    way = back(replace(AFTER, contents=strangers("table theirs")), [("schema_not_empty", "other")])
     assert one(way.refusals, "schema_not_empty").object == "tenant"
 
 

@@ -154,11 +154,23 @@ def test_a_rewritten_table_that_a_person_accepts_passes_and_no_other() -> None:
     assert verdicts(tables(plan=accepted, identities=now))["table identity"] == "pass"
     now = {**now, oid("events"): identity(oid("events"), relfilenode=99)}
     assert verdicts(tables(plan=accepted, identities=now))["table identity"] == "fail"
+    other = plan(BEFORE, configuration(keep=["kept"], accept=[{"finding": "inheritance_only", "object": "tenant.orders", "reason": "x"}]))
+    assert verdicts(tables(plan=other, identities=now))["table identity"] == "fail"
 
 
 def test_a_view_with_something_wrong_fails() -> None:
     check = failed(tables(views=[("Grade Book", "has other privileges than its table")]))
     assert (check.name, check.detail) == ("compatibility views", 'public."Grade Book" has other privileges than its table')
+
+
+def test_a_view_that_is_not_the_one_that_was_made_fails() -> None:
+    made = {view.name: [view.oid, view.definition] for view in AFTER.views}
+    journal = [
+        replace(entry, identity={**entry.identity, "views": {k: v for k, v in made.items() if k in entry.step.id}}) for entry in DONE
+    ]
+    assert verdicts(tables(done=journal))["compatibility views"] == "pass"
+    changed = replace(AFTER, views=tuple(replace(v, definition="other") if v.name == "orders" else v for v in AFTER.views))
+    assert "orders is not the view that the migration made" in failed(tables(done=journal, catalog=changed)).detail
 
 
 def test_a_role_that_does_not_get_in_fails() -> None:
