@@ -217,7 +217,7 @@ SELECT view.oid::bigint, COALESCE(pg_describe_object('pg_catalog.pg_class'::regc
   FROM view JOIN pg_catalog.pg_depend d ON (d.refclassid, d.refobjid) IN (('pg_catalog.pg_class'::regclass, view.oid),
        ('pg_catalog.pg_type'::regclass, view.reltype), ('pg_catalog.pg_type'::regclass, view.typarray))
   LEFT JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
- WHERE d.deptype IN ('n', 'a') AND r.ev_class IS DISTINCT FROM view.oid
+ WHERE d.deptype IN ('n', 'a') AND r.ev_class IS DISTINCT FROM view.oid AND d.classid <> 'pg_catalog.pg_attrdef'::regclass
  GROUP BY 1, 2 ORDER BY 1, 2
 """
 

@@ -140,8 +140,10 @@ def _dependents(now: _Now, step: Step) -> Iterator[Finding]:
 def _replaced(now: _Now, entry: Entry) -> Iterator[Finding]:
     """A view of someone else under an old name, or one of ours that someone has changed."""
     for name, (oid, definition) in entry.identity.get("views", {}).items():
-        view = now.views_by_name.get(name)
-        if view is not None and (view.oid, view.definition) != (oid, definition):
+        there, view = now.source.get(name), now.views_by_name.get(name)
+        another = there is not None and there.kind == "v" and there.oid != oid
+        changed = view is not None and view.definition != definition
+        if another or changed:
             yield Finding(
                 "view_replaced",
                 REFUSE,
