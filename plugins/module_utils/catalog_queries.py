@@ -44,7 +44,7 @@ SELECT n.oid::bigint, n.nspname, pg_get_userbyid(n.nspowner), obj_description(n.
   FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY(%(scope)s) ORDER BY n.nspname
 """
 
-# Tables of the scope, and every member of their inheritance trees wherever it stands.
+# Tables of the scope.
 TABLES = """
 WITH scope AS (
   SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -104,8 +104,9 @@ def _query_parameters(query: str) -> tuple[dict[str, str], list[str]]:
 def _port(netloc: str, parts: Any) -> str | None:
     try:
         port: int | None = parts.port
-    except ValueError as error:
-        raise _malformed("its port is not a number from 1 to 65535") from error
+    except ValueError:
+        # "from None": the cause would quote what stands there, which may be a piece of a password.
+        raise _malformed("its port is not a number from 1 to 65535") from None
     if port == 0 or netloc.endswith(":"):
         raise _malformed("its port is empty or 0")
     return None if port is None else str(port)
@@ -118,8 +119,8 @@ def parse_url(url: str) -> ConnectionSettings:
     """
     try:
         parts = urlsplit(url.strip())
-    except ValueError as error:
-        raise _malformed("it is not a URL (an IPv6 address stands in brackets)") from error
+    except ValueError:
+        raise _malformed("it is not a URL (an IPv6 address stands in brackets)") from None
     if parts.scheme not in ("postgresql", "postgres"):
         raise _malformed("it does not begin with postgresql://")
     if parts.fragment or " " in url.strip():

@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     objects.event_triggers,
     rights.rights_to_move,
     rights.rights_in_schemas,
+    rights.rights_on_database,
     rights.usage_on_schemas,
     rights.schema_owners,
     rights.application_roles,

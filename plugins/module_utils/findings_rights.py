@@ -66,14 +66,20 @@ def rights_in_schemas(s: Situation) -> Iterator[Finding]:
                 f"{server.user} may not create in {target}, so nothing can be moved there.",
                 f"GRANT CREATE ON SCHEMA {Name(target).as_string()} TO {user}.",
             )
-    if not server.create_on_database:
-        yield Finding(
-            "schemas_not_creatable",
-            REFUSE,
-            server.database,
-            f"{server.user} may not create schemas in this database: neither target schemas nor the one that the journal is kept in.",
-            f"GRANT CREATE ON DATABASE {Name(server.database).as_string()} TO {user}.",
-        )
+
+
+def rights_on_database(s: Situation) -> Iterator[Finding]:
+    """CREATE on the database is needed for target schemas, and for the journal's own in any case."""
+    server = s.catalog.server
+    if server.superuser or server.create_on_database:
+        return
+    yield Finding(
+        "schemas_not_creatable",
+        REFUSE,
+        server.database,
+        f"{server.user} may not create schemas in this database: neither target schemas nor the one that the journal is kept in.",
+        f"GRANT CREATE ON DATABASE {Name(server.database).as_string()} TO {Name(server.user).as_string()}.",
+    )
 
 
 def usage_on_schemas(s: Situation) -> Iterator[Finding]:

@@ -274,6 +274,21 @@ def _check_rules(catalog: Catalog, configuration: Configuration, rules: _Rules, 
             )
 
 
+def _check_keep(catalog: Catalog, configuration: Configuration) -> Iterator[Finding]:
+    """A name in multischema_keep that is not there may be a typo, and then a table moves that should have stayed."""
+    names = {table.name for table in catalog.source_tables}
+    for number, pattern in enumerate(configuration.keep):
+        if not is_glob(pattern) and pattern not in names:
+            yield Finding(
+                "keep_matches_nothing",
+                REFUSE,
+                f"multischema_keep[{number}]: {pattern}",
+                f"No table of {configuration.source_schema} has this name; if it is misspelt, the one that is meant would move.",
+                _suggestion(catalog, configuration, pattern),
+                acceptable=True,
+            )
+
+
 def _members_only(configuration: Configuration, placed: Placed, rule: PlacementRule, where: str) -> Iterator[Finding]:
     """A rule that names only members of trees that stay: someone has asked for something, and nothing would happen."""
     for group in placed.groups:
@@ -319,6 +334,7 @@ def place(catalog: Catalog, configuration: Configuration) -> Placed:
     placed.findings.extend(_check_schemas(configuration))
     for family in sorted(_families(catalog), key=lambda f: f[0].name):
         placed.groups.append(_place_family(configuration, rules, family, placed))
+    placed.findings.extend(_check_keep(catalog, configuration))
     placed.findings.extend(_check_rules(catalog, configuration, rules, placed))
     return placed
 

@@ -321,3 +321,13 @@ def test_a_schema_may_be_listed_without_a_rule() -> None:
 def test_many_names_are_shortened() -> None:
     assert table_names([table(name) for name in "abc"]) == "public.a, public.b, public.c"
     assert table_names([table(name) for name in "abcdefg"]).endswith("public.e and 2 more")
+
+
+def test_a_misspelt_name_to_keep_is_refused_with_what_was_probably_meant() -> None:
+    finding = one(noticed(shop("orders", "legacy_table"), configuration({"a": "*"}, keep=["legacy_tabel"])), "keep_matches_nothing")
+    assert (finding.object, finding.severity, finding.acceptable) == ("multischema_keep[0]: legacy_tabel", "refuse", True)
+    assert "Did you mean 'legacy_table'" in finding.remedy
+
+
+def test_a_glob_to_keep_need_not_match() -> None:
+    assert noticed(shop("orders"), configuration({"a": "*"}, keep=["legacy_*"])) == []

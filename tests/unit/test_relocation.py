@@ -227,6 +227,13 @@ def test_a_prepared_transaction_is_named_at_once(clock: Clock) -> None:
     assert database.count("BEGIN") == 1
 
 
+def test_the_name_of_a_prepared_transaction_is_a_literal(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(gid="it's", pid=None)])
+    with pytest.raises(StepFailed) as caught:
+        list(relocator(database).apply([STEP]))
+    assert "ROLLBACK PREPARED 'it''s'" in caught.value.remedy
+
+
 VACUUM = {"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM public.orders"}
 
 
@@ -242,6 +249,22 @@ def test_an_ordinary_vacuum_is_cancelled_and_counted(clock: Clock) -> None:
     (outcome,) = relocator(database).apply([STEP])
     assert (outcome.cancelled, outcome.attempts) == (1, 2)
     assert database.count("SELECT pg_cancel_backend") == 1
+
+
+HIDDEN = {"user": None, "application": None, "backend_type": None, "state": None, "age": None, "query": None}
+
+
+def test_what_can_only_be_a_vacuum_is_cancelled_where_its_activity_is_hidden(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**HIDDEN, mode="ShareUpdateExclusiveLock")])
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.cancelled == 1
+    assert "probably an autovacuum worker" in outcome.waited_for[0]
+
+
+@pytest.mark.parametrize("other", [{"user": "web"}, {"mode": "AccessShareLock"}, {"backend_type": "client backend"}])
+def test_what_may_be_a_session_is_not(clock: Clock, other: dict[str, str]) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**{**HIDDEN, "mode": "ShareUpdateExclusiveLock", **other})])
+    assert [outcome.cancelled for outcome in relocator(database).apply([STEP])] == [0]
 
 
 def test_a_session_is_never_cancelled(clock: Clock) -> None:
