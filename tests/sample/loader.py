@@ -69,9 +69,7 @@ def load(
     with connection, connection.cursor() as cursor:
         if replace:
             _drop_everything(cursor)
-        cursor.execute(
-            "SET LOCAL timezone = 'UTC'; SET LOCAL maintenance_work_mem = '256MB'; SET LOCAL work_mem = '64MB'"
-        )
+        cursor.execute("SET LOCAL timezone = 'UTC'; SET LOCAL maintenance_work_mem = '256MB'; SET LOCAL work_mem = '64MB'")
         for file in sorted(SQL_DIR.glob("*.sql")):
             cursor.execute(_fill_in(file.read_text(), counts))
         _set_role_defaults(cursor)

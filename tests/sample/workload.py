@@ -67,9 +67,7 @@ def browse_courses(session: Session, context: Context) -> None:
     session.query("SELECT code, title, tags FROM course_catalog WHERE id = $1", course)
     session.query("SELECT id FROM courses WHERE search @@ plainto_tsquery('simple', $1) LIMIT 5", f"subject {course}")
     session.query("SELECT title, enrollments FROM course_popularity WHERE course_id = $1", course)
-    session.query(
-        'SELECT t.label FROM "_CourseToTag" AS ct JOIN "Tag" AS t ON t.id = ct."B" WHERE ct."A" = $1 ORDER BY 1', course
-    )
+    session.query('SELECT t.label FROM "_CourseToTag" AS ct JOIN "Tag" AS t ON t.id = ct."B" WHERE ct."A" = $1 ORDER BY 1', course)
     session.query("SELECT title, position FROM course_materials WHERE course_id = $1 ORDER BY position", course)
 
 
@@ -93,9 +91,7 @@ def read_student(session: Session, context: Context) -> None:
 def log_in(session: Session, context: Context) -> None:
     """The definer function, and a session that comes and goes."""
     session.query("SELECT user_id, user_role FROM find_login($1)", f"USER{context.any('User')}@example.org")
-    (token,) = session.query(
-        "INSERT INTO login_sessions (user_id, ip) VALUES ($1, '10.1.2.3') RETURNING token", context.any("User")
-    )[0]
+    (token,) = session.query("INSERT INTO login_sessions (user_id, ip) VALUES ($1, '10.1.2.3') RETURNING token", context.any("User"))[0]
     session.query("UPDATE public.login_sessions SET last_seen_at = now() WHERE token = $1", token)
     session.query("DELETE FROM login_sessions WHERE token = $1", token)
 
@@ -148,8 +144,7 @@ def shop(session: Session, context: Context) -> None:
         cart,
     )
     session.query(
-        "UPDATE stock_levels SET quantity = quantity - 2 WHERE product_id = $1 AND warehouse = 'north'"
-        " RETURNING quantity - reserved",
+        "UPDATE stock_levels SET quantity = quantity - 2 WHERE product_id = $1 AND warehouse = 'north' RETURNING quantity - reserved",
         product,
     )
     invoice, total = session.query(
@@ -158,9 +153,7 @@ def shop(session: Session, context: Context) -> None:
         order,
     )[0]
     region = context.random.choice(("eu", "us", "jp"))
-    session.query(
-        "INSERT INTO payments (region, invoice_id, amount) VALUES ($1, $2, $3) RETURNING id", region, invoice, total
-    )
+    session.query("INSERT INTO payments (region, invoice_id, amount) VALUES ($1, $2, $3) RETURNING id", region, invoice, total)
     session.query("UPDATE public.carts SET closed_at = now() WHERE id = $1", cart)
     session.commit()
     session.query("DELETE FROM carts WHERE id = $1", cart)
@@ -229,9 +222,7 @@ def talk(session: Session, context: Context) -> None:
 def work_queue(session: Session, context: Context) -> None:
     """A background job: taken under lock, done, followed by the next."""
     session.begin()
-    taken = session.query(
-        "SELECT id, kind FROM job_queue WHERE done_at IS NULL ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED"
-    )
+    taken = session.query("SELECT id, kind FROM job_queue WHERE done_at IS NULL ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED")
     for job, kind in taken:
         session.query("UPDATE job_queue SET done_at = now(), attempts = attempts + 1 WHERE id = $1", job)
         session.query("INSERT INTO public.job_queue (kind, payload) VALUES ($1, DEFAULT) RETURNING id, ticket", kind)
@@ -247,9 +238,7 @@ def notify(session: Session, context: Context) -> None:
     """Enum arrays, jsonb, a data-modifying CTE."""
     user, tenant = context.own("User"), context.any("tenants")
     session.query(
-        "INSERT INTO notifications (user_id, channels, subject, payload) VALUES"
-        " ($1, '{EMAIL,IN_APP}', $2, '{\"n\": 1}')"
-        " RETURNING id",
+        "INSERT INTO notifications (user_id, channels, subject, payload) VALUES ($1, '{EMAIL,IN_APP}', $2, '{\"n\": 1}') RETURNING id",
         user,
         context.fresh(),
     )
