@@ -112,16 +112,23 @@ def default_privileges_on_views(s: Situation) -> Iterator[Finding]:
 
 def partitions_by_name(s: Situation) -> Iterator[Finding]:
     """Partitions are often made by a job, by the parent's name, at midnight."""
+    owners = {schema.name: schema.owner for schema in s.catalog.schemas}
+    owners.update({t.name: t.owner or s.catalog.server.user for t in s.configuration.schemas if t.name not in owners})
     for group, table, target in s.moves:
-        if group.view and table.kind == "p" and not table.is_partition:
-            yield Finding(
-                "partitions_by_old_name",
-                WARN,
-                table_name(table),
-                f"By its old name no partition can be made, attached or detached: CREATE TABLE … PARTITION OF {table_name(table)} fails, "
-                "because that is a view then. A job that does so fails when the next partition is due.",
-                f"Let such jobs say {qualified(target, table.name)}, and make the next partitions before phase 2.",
-            )
+        if not group.view or table.kind != "p" or table.is_partition:
+            continue
+        grant = ""
+        if owners.get(target) != table.owner:
+            grant = f" {table.owner} needs the right to create there: GRANT CREATE ON SCHEMA {Name(target).as_string()} TO "
+            grant += f"{Name(table.owner).as_string()}."
+        yield Finding(
+            "partitions_by_old_name",
+            WARN,
+            table_name(table),
+            f"By its old name no partition can be made, attached or detached: CREATE TABLE … PARTITION OF {table_name(table)} fails, "
+            "because that is a view then. A job that does so fails when the next partition is due.",
+            f"Let such jobs say {qualified(target, table.name)}, and make the next partitions before phase 2.{grant}",
+        )
 
 
 def no_columns(s: Situation) -> Iterator[Finding]:

@@ -29,6 +29,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("server", cases, indirect=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Playbooks first: what takes longest must not begin last, when the other worker has nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("playbook") is None)
+
+
 @pytest.fixture(scope="session")
 def server_pool() -> Iterator[ServerPool]:
     """Servers, started when needed."""
