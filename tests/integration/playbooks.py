@@ -33,10 +33,18 @@ LIMIT_S = 300.0  # for one playbook; reached only when something is wrong
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every text as ``!unsafe``: Ansible must take names as they are and not as templates."""
+    """Writes texts so that Ansible takes them as they are: quoted, and ``!unsafe`` where Jinja would read them.
+
+    Not all of them ``!unsafe``: Ansible then guesses the type again, and makes a number of "123".
+    """
 
 
-_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("!unsafe", text, style='"'))
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    tag = "!unsafe" if any(mark in text for mark in ("{{", "{%", "{#")) else "tag:yaml.org,2002:str"
+    return dumper.represent_scalar(tag, text, style='"')
+
+
+_Dumper.add_representer(str, _represent)
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
