@@ -109,7 +109,8 @@ class Run:
     def refused(self, *words: str) -> Run:
         """:raises AssertionError: when the playbook did not fail, or does not say all of this."""
         assert self.rc != 0, f"{self.name} was not refused\n{self.report}"
-        missing = [word for word in words if word.lower() not in self.message.lower()]
+        said = " ".join(self.message.lower().split())  # where a message is folded depends on the length of its numbers
+        missing = [word for word in words if " ".join(word.lower().split()) not in said]
         assert not missing, f"{self.name} does not say {missing}:\n{self.message}"
         return self
 
