@@ -11,6 +11,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation, table_name
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 
+MERGE_SINCE = 150000
 MERGE_INTO_VIEWS_SINCE = 170000
 
 # What PostgreSQL refuses on a view, as a person would write it.
@@ -108,7 +109,7 @@ def limits(s: Situation) -> Iterator[Finding]:
     if not tables:
         return
     words = list(_REFUSED)
-    if s.catalog.server.version_num < MERGE_INTO_VIEWS_SINCE:
+    if MERGE_SINCE <= s.catalog.server.version_num < MERGE_INTO_VIEWS_SINCE:
         words.append(f"MERGE INTO t (PostgreSQL {s.catalog.server.major})")
     for trait, text in ((NAMED_KEY, "ON CONFLICT ON CONSTRAINT (ON CONFLICT (columns) works)"), (PRIMARY_KEY, "GROUP BY the key alone")):
         number = sum(1 for table, _ in tables if trait in table.traits)

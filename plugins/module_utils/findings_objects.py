@@ -27,10 +27,12 @@ def collisions(s: Situation) -> Iterator[Finding]:
             if (target, name) in relations:
                 there = RELATION_KINDS.get(relations[(target, name)], "relation")
                 yield _collision(table, f"{what} {name}", target, f"a {there} of that name")
-        for what, name in (("row type", table.row_type), ("array type", table.array_type)):
-            told = name == table.name and (target, name) in relations  # of a relation that has the row type, above
-            if name and (target, name) in types and not told:
-                yield _collision(table, f"{what} {name}", target, "a type of that name")
+        row, array = (target, table.row_type), (target, table.array_type)
+        if row in types and row not in relations:
+            yield _collision(table, f"row type {table.row_type}", target, "a type of that name")
+        # The array type of what has just been told of comes and goes with it.
+        if array in types and not (types[array] == "b" and (row in types or (target, table.name) in relations)):
+            yield _collision(table, f"array type {table.array_type}", target, "a type of that name")
         for stats in table.statistics:
             if stats.schema == table.schema and (target, stats.name) in statistics:
                 yield _collision(table, f"statistics {stats.name}", target, "a statistics object of that name")
