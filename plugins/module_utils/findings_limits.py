@@ -99,7 +99,6 @@ def introspection(s: Situation) -> Iterator[Finding]:
         "is an error.",
         "Pause migration tools and code generators, or give them the new names (a search_path of their own); verify finds views "
         "that were changed.",
-        affects=tuple(table_name(table) for table, _ in tables),
     )
 
 
@@ -126,5 +125,4 @@ def limits(s: Situation) -> Iterator[Finding]:
         "cannot be dropped or get another type, nor the table be dropped, until the view is gone.",
         "Let what does so use the new names: they are in plan.sql. SELECT, INSERT, UPDATE, DELETE, RETURNING, ON CONFLICT (columns), "
         "FOR UPDATE and LOCK TABLE work.",
-        affects=tuple(table_name(table) for table, _ in tables),
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 
 SAME_QUERY_ID_SINCE = 180000  # measured: through a view 15 and 16 give a statement another query id, 18 the same
+
+
+def _pattern(schema: str) -> str:
+    """The name as an argument of pg_dump in a shell: a pattern, in which capitals need quotes of their own."""
+    return shlex.quote(Name(schema).as_string())
 
 
 def dumps_by_name(s: Situation) -> Iterator[Finding]:
@@ -18,9 +25,9 @@ def dumps_by_name(s: Situation) -> Iterator[Finding]:
             "dump_by_name",
             WARN,
             source,
-            f"A backup job that names schemas or tables (pg_dump -n {source}, pg_dump -t {source}.x) will go on to succeed and "
-            "hold no rows of what has moved.",
-            f"Dump the whole database, or add -n {' -n '.join(sorted(s.targets))} to such jobs before phase 2.",
+            f"A backup job that names schemas or tables (pg_dump -n {_pattern(source)}, pg_dump -t …) will go on to succeed and hold no "
+            "rows of what has moved.",
+            f"Dump the whole database, or add -n {' -n '.join(_pattern(name) for name in sorted(s.targets))} to such jobs before phase 2.",
         )
 
 

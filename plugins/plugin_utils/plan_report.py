@@ -95,7 +95,7 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
             lines += ["", title, *finding_lines(chosen)]
     care = sum(1 for finding in plan.findings if finding.severity == AUTO)
     if care:
-        lines += ["", f"{care} more findings are taken care of by the plan itself (see the page)."]
+        lines += ["", f"{count_of(care, 'more finding')} {'is' if care == 1 else 'are'} taken care of by the plan itself (see the page)."]
     if files and any(f.affects for f in plan.findings):
         lines += ["The page names every object that is only counted here."]
     if files:

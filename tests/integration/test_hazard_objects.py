@@ -311,6 +311,16 @@ def test_backups_by_name_go_on_to_succeed_and_hold_nothing_and_the_plan_says_so_
     assert "4711" in empty.server.dump(empty.name)
 
 
+def test_what_the_plan_says_of_backups_can_be_pasted_whatever_the_schemas_are_called(empty: Target) -> None:
+    empty.execute('CREATE SCHEMA "Old one"', 'CREATE TABLE "Old one".orders AS SELECT 4711 AS id')
+    core = moving(empty, source_schema="Old one")
+    core.apply()
+    finding = the(core.plan(), "dump_by_name")
+    assert """pg_dump -n '"Old one"',""" in finding.reason
+    assert "add -n sales to" in finding.remedy
+    assert "4711" in empty.server.dump(empty.name, "-n", '"Old one"', "-n", "sales")
+
+
 def test_temporary_and_system_tables_are_never_planned(empty: Target) -> None:
     empty.execute("CREATE TABLE orders (id int)")
     with empty.session() as other, other.cursor() as cursor:
