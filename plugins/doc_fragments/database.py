@@ -124,6 +124,13 @@ options:
     description: Whether views keep the old names working.
     type: bool
     default: true
+  view_defaults:
+    description:
+      - Whether these views carry the defaults of the tables' columns, so that C(UPDATE … SET c = DEFAULT) through an old name does
+        not write NULL.
+      - A default that is changed on a table later must be changed on its view too; the verification tells which.
+    type: bool
+    default: false
   application_roles:
     description: Database roles of the application.
     type: list

@@ -28,6 +28,12 @@ RELATION_KINDS = {
 }
 
 
+# What a table may have that decides what a view in its place can do.
+PRIMARY_KEY = "primary_key"
+NAMED_KEY = "named_key"  # a primary key, unique or exclusion constraint
+TRAITS = (PRIMARY_KEY, NAMED_KEY)
+
+
 @dataclass(frozen=True)
 class Grant:
     """One privilege of an ACL (``aclexplode``). ``grantee`` is ``PUBLIC`` for everyone."""
@@ -67,12 +73,26 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class ColumnDefault:
+    """The default of a column that is neither generated nor an identity.
+
+    ``expression`` is its text, empty where it names a sequence or another relation: that text changes when those move.
+    ``sequences`` are the OIDs of those it takes numbers from.
+    """
+
+    column: str
+    expression: str = ""
+    nullable: bool = True
+    sequences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """A relation with rows of its own or of its partitions: relkind ``r``, ``p`` or ``f``.
 
     ``structure`` maps a part (columns, constraints, indexes, triggers, policies, rules, options) to an MD5 of what the
     catalog stores for it, in a form that a move does not change: two observations differ exactly where someone
-    altered the table.
+    altered the table. ``traits`` are those of :data:`TRAITS` that it has.
     """
 
     oid: int
@@ -91,6 +111,8 @@ class Table:
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
+    defaults: tuple[ColumnDefault, ...] = ()
+    traits: tuple[str, ...] = ()
     row_type: str = ""
     array_type: str = ""
     bytes_estimate: int = 0
@@ -142,7 +164,10 @@ class Routine:
 
 @dataclass(frozen=True)
 class View:
-    """A view or materialized view that reads tables; it follows them by OID."""
+    """A view or materialized view that reads tables; it follows them by OID.
+
+    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    """
 
     oid: int
     schema: str
@@ -150,6 +175,7 @@ class View:
     kind: str
     reads: tuple[int, ...]
     definition: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,6 +250,15 @@ class EventTrigger:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """An extension that is installed in the database, and the schema of its objects."""
+
+    name: str
+    schema: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class Role:
     """A role that owns or is granted something here.
 
@@ -285,6 +320,7 @@ class Catalog:
     publications: tuple[Publication, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
     roles: tuple[Role, ...] = ()
+    extensions: tuple[Extension, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
         """The schema of that name, or None."""
@@ -331,6 +367,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "publications": Publication,
         "event_triggers": EventTrigger,
         "roles": Role,
+        "extensions": Extension,
     },
     Table: {
         "acl": Grant,
@@ -338,6 +375,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "indexes": Index,
         "sequences": OwnedSequence,
         "statistics": Statistics,
+        "defaults": ColumnDefault,
     },
     Schema: {"grants": Grant},
     DefaultPrivileges: {"grants": Grant},

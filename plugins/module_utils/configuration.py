@@ -91,6 +91,7 @@ class Configuration:
     unplaced: str = "refuse"
     accept: tuple[AcceptedFinding, ...] = ()
     compatibility_views: bool = True
+    view_defaults: bool = False
     application_roles: tuple[str, ...] = ()
 
     @property
@@ -235,6 +236,7 @@ def read_configuration(values: Mapping[str, Any]) -> Configuration:
         unplaced=str(unplaced),
         accept=_accept(reader, values.get("accept")),
         compatibility_views=reader.flag("multischema_compatibility_views", values.get("compatibility_views", True)),
+        view_defaults=reader.flag("multischema_view_defaults", values.get("view_defaults", False)),
         application_roles=reader.names("multischema_application_roles", values.get("application_roles") or []),
     )
     if not configuration.schemas and not reader.problems:

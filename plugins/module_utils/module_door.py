@@ -57,6 +57,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
         "options": {key: {"type": "str", "required": True} for key in ("finding", "object", "reason")},
     },
     "compatibility_views": {"type": "bool", "default": True},
+    "view_defaults": {"type": "bool", "default": False},
     "application_roles": {"type": "list", "elements": "str", "default": []},
 }
 

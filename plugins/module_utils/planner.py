@@ -31,6 +31,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import q
 
 ACCEPTED_LATER = ("rewritten", "schema_not_empty")  # findings of the verification and of the rollback, not of the plan
 _ORDER = {REFUSE: 0, WARN: 1, AUTO: 2}
+FIRST_WARNING = "dump_by_name"  # a backup that holds nothing and reports success: nobody may miss it
 
 
 def _default_privileges(catalog: Catalog, schema: str) -> Iterator[tuple[DefaultPrivileges, Step]]:
@@ -149,7 +150,7 @@ def make_plan(
     situation = Situation(catalog, configuration, placed)
     for check in CHECKS:
         findings.extend(check(situation))
-    found = sorted(_accept(findings, configuration), key=lambda f: (_ORDER[f.severity], f.id, f.object))
+    found = sorted(_accept(findings, configuration), key=lambda f: (_ORDER[f.severity], f.id != FIRST_WARNING, f.id, f.object))
     moved = {table.oid for group in placed.moving for table in group.members}
     return Plan(
         server=catalog.server,

@@ -142,7 +142,7 @@ def _replaced(now: _Now, entry: Entry) -> Iterator[Finding]:
     for name, (oid, definition) in entry.identity.get("views", {}).items():
         there, view = now.source.get(name), now.views_by_name.get(name)
         another = there is not None and there.kind == "v" and there.oid != oid
-        changed = view is not None and view.definition != definition
+        changed = view is not None and view.definition != definition and not view.plain
         if another or changed:
             yield Finding(
                 "view_replaced",
