@@ -129,4 +129,11 @@ options:
     type: list
     elements: str
     default: []
+  search_path:
+    description:
+      - Whose C(search_path) the last steps of phase 2 set, so that new sessions find moved tables by their bare names.
+      - V(roles) sets that of each of O(application_roles) in this database, V(database) that of the database.
+    type: str
+    choices: [roles, database, unchanged]
+    default: roles
 """

@@ -13,6 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
+    ExtensionUse,
+    PathSetting,
+    PathUser,
+    PinnedRoutine,
+    SharedName,
+)
+
 T = TypeVar("T")
 
 TABLE_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table"}
@@ -258,6 +266,8 @@ class Server:
     use_on_schemas: tuple[str, ...] = ()
     public_uses_source: bool = True
     role_called_public: bool = False
+    search_path: str | None = '"$user", public'  # of the server's own configuration; None where it cannot be seen
+    owns_database: bool = True
 
     @property
     def major(self) -> int:
@@ -285,6 +295,11 @@ class Catalog:
     publications: tuple[Publication, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
     roles: tuple[Role, ...] = ()
+    search_paths: tuple[PathSetting, ...] = ()
+    path_users: tuple[PathUser, ...] = ()
+    shared_names: tuple[SharedName, ...] = ()
+    extension_uses: tuple[ExtensionUse, ...] = ()
+    pinned_routines: tuple[PinnedRoutine, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
         """The schema of that name, or None."""
@@ -298,6 +313,10 @@ class Catalog:
     def role(self, name: str) -> Role | None:
         """The role of that name, or None where it does not exist (``PUBLIC`` never does)."""
         return next((role for role in self.roles if role.name == name), None)
+
+    def path_user(self, name: str) -> PathUser | None:
+        """What is known of a role's paths, or None."""
+        return next((user for user in self.path_users if user.name == name), None)
 
     def by_oid(self) -> dict[int, Table]:
         """Tables by OID."""
@@ -331,6 +350,11 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "publications": Publication,
         "event_triggers": EventTrigger,
         "roles": Role,
+        "search_paths": PathSetting,
+        "path_users": PathUser,
+        "shared_names": SharedName,
+        "extension_uses": ExtensionUse,
+        "pinned_routines": PinnedRoutine,
     },
     Table: {
         "acl": Grant,

@@ -27,6 +27,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
@@ -166,10 +167,12 @@ def read_catalog(
         # Since PostgreSQL 16 a membership may come without the right to become the role.
         become = "'SET'" if server.version_num >= SET_OPTION_SINCE else "'MEMBER'"
         roles = database.rows(q.ROLES.format(become=become), {**scope, "roles": _role_names(named, tables)})
+        paths = read_paths(database, server, scope, further_roles)
         return Catalog(
             server=Server(
                 **{
                     **vars(server),
+                    **paths.pop("server"),
                     "create_on_schemas": tuple(row[1] for row in schema_rows if row[4]),
                     "use_on_schemas": tuple(row[1] for row in schema_rows if row[8]),
                     "public_uses_source": any(row[7] for row in schema_rows if row[1] == source_schema),
@@ -190,4 +193,5 @@ def read_catalog(
             publications=publications,
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
             roles=tuple(Role(*row) for row in roles),
+            **paths,
         )

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 
 JOURNAL_SCHEMA = "multischema_journal"
+SEARCH_PATHS = ("roles", "database", "unchanged")  # whose search_path phase 2 sets
 MAX_IDENTIFIER_BYTES = 63  # NAMEDATALEN - 1
 
 # Tables in which migration tools remember what they have done. Moved away, the tool believes that nothing has been
@@ -92,6 +93,7 @@ class Configuration:
     accept: tuple[AcceptedFinding, ...] = ()
     compatibility_views: bool = True
     application_roles: tuple[str, ...] = ()
+    search_path: str = "roles"
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -227,6 +229,9 @@ def read_configuration(values: Mapping[str, Any]) -> Configuration:
     unplaced = values.get("unplaced") or "refuse"
     if unplaced not in ("refuse", "keep"):
         reader.note("multischema_unplaced", unplaced, "refuse or keep")
+    search_path = values.get("search_path") or "roles"
+    if search_path not in SEARCH_PATHS:
+        reader.note("multischema_search_path", search_path, "roles, database or unchanged")
     configuration = Configuration(
         schemas=_schemas(reader, values.get("schemas")),
         placement=_placement(reader, values.get("placement")),
@@ -236,6 +241,7 @@ def read_configuration(values: Mapping[str, Any]) -> Configuration:
         accept=_accept(reader, values.get("accept")),
         compatibility_views=reader.flag("multischema_compatibility_views", values.get("compatibility_views", True)),
         application_roles=reader.names("multischema_application_roles", values.get("application_roles") or []),
+        search_path=str(search_path),
     )
     if not configuration.schemas and not reader.problems:
         reader.problems.append("multischema_schemas is empty: list the target schemas as {name, owner, comment}.")

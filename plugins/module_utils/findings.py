@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Callable
 
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_objects as objects
+from ansible_collections.dbops.multischema.plugins.module_utils import findings_paths as paths
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_replication as replication
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_rights as rights
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_routines as routines
@@ -25,6 +26,7 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     objects.large_trees,
     objects.collisions,
     objects.statistics_objects,
+    objects.migration_tools,
     objects.event_triggers,
     rights.rights_to_move,
     rights.rights_in_schemas,
@@ -45,4 +47,10 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     replication.publications,
     replication.filters,
     replication.subscribers,
+    paths.paths_set,
+    paths.paths_left,
+    paths.paths_overridden,
+    paths.ambiguous_names,
+    paths.creation_schemas,
+    paths.extensions_lost,
 )

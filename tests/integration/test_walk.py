@@ -40,7 +40,7 @@ def test_check_mode_writes_nothing_and_shows_the_sql(playbooks: Playbooks) -> No
     before = state(playbooks.target)
     site = playbooks.start("site", "--diff", check=True, callback="default").wait().ok()
     _nothing_written(playbooks, before)
-    assert "57 of 57 steps would be done" in site.stdout
+    assert "60 of 60 steps would be done" in site.stdout
     for statement in (
         "CREATE SCHEMA tenant_kct AUTHORIZATION app_owner",
         "ALTER TABLE public.students SET SCHEMA tenant_kct",
