@@ -86,9 +86,13 @@ options:
         type: str
         required: true
       tables:
-        description: A name or glob, or a list of them.
+        description: A name or glob, or a list of them; a rule has these, O(placement[].types), or both.
         type: raw
-        required: true
+      types:
+        description:
+          - Names or globs of enums, domains, composite and range types that go there too.
+          - Types that no rule names stay.
+        type: raw
       compatibility_view:
         description: Whether views keep the old names working; by default what O(compatibility_views) says.
         type: bool

@@ -20,6 +20,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths im
     PinnedRoutine,
     SharedName,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 
 T = TypeVar("T")
 
@@ -295,6 +296,7 @@ class Catalog:
     publications: tuple[Publication, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
     roles: tuple[Role, ...] = ()
+    user_types: tuple[UserType, ...] = ()
     search_paths: tuple[PathSetting, ...] = ()
     path_users: tuple[PathUser, ...] = ()
     shared_names: tuple[SharedName, ...] = ()
@@ -350,6 +352,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "publications": Publication,
         "event_triggers": EventTrigger,
         "roles": Role,
+        "user_types": UserType,
         "search_paths": PathSetting,
         "path_users": PathUser,
         "shared_names": SharedName,

@@ -29,6 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.type_reader import read_types
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
 SET_OPTION_SINCE = 160000
@@ -161,9 +162,11 @@ def read_catalog(
             for role, schema, kind, grants in database.rows(q.DEFAULT_PRIVILEGES, scope)
         )
         publications = _publications(database, server, scope)
+        user_types = read_types(database, scope)
         named = [*further_roles, server.user]
         named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
         named += [schema.owner for schema in schemas]
+        named += [found.owner for found in user_types]
         # Since PostgreSQL 16 a membership may come without the right to become the role.
         become = "'SET'" if server.version_num >= SET_OPTION_SINCE else "'MEMBER'"
         roles = database.rows(q.ROLES.format(become=become), {**scope, "roles": _role_names(named, tables)})
@@ -193,5 +196,6 @@ def read_catalog(
             publications=publications,
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
             roles=tuple(Role(*row) for row in roles),
+            user_types=user_types,
             **paths,
         )

@@ -65,11 +65,12 @@ class TargetSchema:
 
 @dataclass(frozen=True)
 class PlacementRule:
-    """Tables whose name matches one of the patterns go to ``schema``. The first rule that matches wins."""
+    """Tables and types whose name matches one of the patterns go to ``schema``. The first rule that matches wins."""
 
     schema: str
-    tables: tuple[str, ...]
+    tables: tuple[str, ...] = ()
     compatibility_view: bool | None = None
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,15 +201,22 @@ def _schemas(reader: _Reader, value: Any) -> tuple[TargetSchema, ...]:
 
 def _placement(reader: _Reader, value: Any) -> tuple[PlacementRule, ...]:
     where = "multischema_placement"
-    entries = reader.entries(where, value, ("schema", "tables", "compatibility_view"), ("schema", "tables"))
-    return tuple(
-        PlacementRule(
-            reader.name(f"{spot}.schema", entry["schema"]),
-            reader.names(f"{spot}.tables", entry["tables"]),
-            None if entry.get("compatibility_view") is None else reader.flag(f"{spot}.compatibility_view", entry["compatibility_view"]),
+    allowed = ("schema", "tables", "types", "compatibility_view")
+    rules = []
+    for spot, entry in reader.entries(where, value, allowed, ("schema",)):
+        if all(entry.get(key) in (None, "", []) for key in ("tables", "types")):
+            reader.problems.append(f"{spot} lacks tables: every entry needs schema, and tables or types.")
+            continue
+        view = entry.get("compatibility_view")
+        rules.append(
+            PlacementRule(
+                reader.name(f"{spot}.schema", entry["schema"]),
+                reader.names(f"{spot}.tables", entry.get("tables") or []),
+                None if view is None else reader.flag(f"{spot}.compatibility_view", view),
+                reader.names(f"{spot}.types", entry.get("types") or []),
+            )
         )
-        for spot, entry in entries
-    )
+    return tuple(rules)
 
 
 def _accept(reader: _Reader, value: Any) -> tuple[AcceptedFinding, ...]:

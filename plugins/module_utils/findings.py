@@ -17,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils import findings_
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_replication as replication
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_rights as rights
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_routines as routines
+from ansible_collections.dbops.multischema.plugins.module_utils import findings_types as types
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_views as views
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
@@ -47,6 +48,10 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     replication.publications,
     replication.filters,
     replication.subscribers,
+    types.types_stay,
+    types.types_move,
+    types.type_collisions,
+    types.rights_on_types,
     paths.paths_set,
     paths.paths_left,
     paths.paths_overridden,

@@ -119,6 +119,7 @@ def ambiguous_names(s: Situation) -> Iterator[Finding]:
     """A target that holds objects already may have one that is found in place of another from now on."""
     groups = grouped(s.catalog.shared_names)
     destination = {oid: target for _, table, target in s.moves for oid in _oids(table)}
+    destination.update({oid: move.schema for move in s.placed.types for oid in (move.found.oid, move.found.relation) if oid})
     found: dict[tuple[str, str], tuple[str, list[str]]] = {}
     for look in _looks(s) if groups else ():
         for was, becomes in changed_meanings(groups, look.before, look.after, destination):

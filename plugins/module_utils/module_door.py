@@ -48,7 +48,8 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
         "default": [],
         "options": {
             "schema": {"type": "str", "required": True},
-            "tables": {"type": "raw", "required": True},
+            "tables": {"type": "raw"},
+            "types": {"type": "raw"},
             "compatibility_view": {"type": "bool"},
         },
     },

@@ -200,6 +200,7 @@ def drift_view(catalog: Catalog) -> dict[str, Any]:
         "views": sorted([view.schema, view.name, view.definition] for view in catalog.views if any(oid in names for oid in view.reads)),
         "publications": [to_plain(p) for p in sorted(catalog.publications, key=lambda p: p.name)],
         "default_privileges": [to_plain(d) for d in catalog.default_privileges],
+        "types": sorted([t.schema, t.name, t.kind, t.owner] for t in catalog.user_types if t.schema == catalog.source_schema),
         "search_paths": _search_paths(catalog),
     }
 

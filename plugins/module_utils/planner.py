@@ -30,6 +30,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.schema_usage imp
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
 
 ACCEPTED_LATER = (
     "rewritten",
@@ -152,6 +153,8 @@ def make_plan(
     steps = list(_schema_steps(catalog, configuration, placed, findings))
     elsewhere = children_elsewhere(catalog)
     steps += [MoveTables.build(catalog, group, elsewhere) for group in placed.moving if group.schema in configuration.target_names]
+    # Types after the tables and right before the paths: bare names of what can have no alias are found again at once.
+    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
     situation = Situation(catalog, configuration, placed)
     steps += [SetSearchPath.build(catalog, c.role, c.items) for c in situation.path_changes if c.outcome == CHANGED and c.able]
     for check in CHECKS:

@@ -14,10 +14,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, Return
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Lock, Member, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.rollback_paths import path_back
+from ansible_collections.dbops.multischema.plugins.module_utils.rollback_types import type_back
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
-from ansible_collections.dbops.multischema.plugins.module_utils.search_path import shown, stored
-from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath, same_path
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:
     for entry in entries:
         if entry.step.kind == MoveTables.kind:
             belongs.update(member.oid for member in (*entry.step.members, *_as_found(now, entry.step).members))
+        elif entry.step.kind == MoveType.kind:
+            belongs.update((entry.step.detail["type"], entry.step.detail["relation"]))
     for oid in belongs & now.tables.keys():
         belongs.update(index.oid for index in now.tables[oid].indexes)
         belongs.update(sequence.oid for sequence in now.tables[oid].sequences)
@@ -211,43 +215,6 @@ def _strangers(now: _Now, entries: Sequence[Entry], accepted: frozenset[tuple[st
         )
 
 
-def _path_back(catalog: Catalog, step: Step, accepted: frozenset[tuple[str, str]]) -> tuple[Step, list[Finding]]:
-    """The former path, unless somebody has set another one since."""
-    role, there = step.detail["role"], stored(catalog, step.detail["role"], True)
-    whose = role if role is not None else f"database {catalog.server.database}"
-    gone = role is not None and catalog.path_user(role) is None
-    if gone or (there == step.detail["former"] and not same_path(there, step.detail["path"])):
-        return replace(step, undo=(), title=f"Undo: {step.title}; " + ("the role is gone" if gone else "it is as it was already")), []
-    if not same_path(there, step.detail["path"]):
-        if ("search_path_changed", whose) in accepted:
-            return replace(step, undo=(), title=f"Leave the search_path of {whose}, which others have set"), []
-        former = step.detail["former"] if step.detail["former"] is not None else "(none of its own)"
-        return step, [
-            Finding(
-                "search_path_changed",
-                REFUSE,
-                whose,
-                f"The migration has set its search_path to {shown(step.detail['path'])}, and somebody has changed it since: "
-                f"{there if there is not None else '(none of its own)'}. It was {former}.",
-                f"{'; '.join(step.do)}, and roll back; or accept the finding search_path_changed for {whose}: theirs stays.",
-                acceptable=True,
-            )
-        ]
-    return replace(step, title=f"Undo: {step.title}"), list(_path_rights(catalog, role, whose))
-
-
-def _path_rights(catalog: Catalog, role: str | None, whose: str) -> Iterator[Finding]:
-    user = catalog.path_user(role) if role is not None else None
-    if not (user.may_configure if user is not None else catalog.server.owns_database):
-        yield Finding(
-            "undo_impossible",
-            REFUSE,
-            whose,
-            f"{catalog.server.user} may not set its search_path (any more), so the former one cannot come back.",
-            "Connect as the role that has set it, or as a superuser.",
-        )
-
-
 def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[tuple[str, str]] = frozenset()) -> WayBack:
     """Decide how to undo everything that the journal records as done.
 
@@ -268,8 +235,12 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
             gone.extend(_gone(now, step))
             step = _as_found(now, step)
             refusals.extend(_name_conflicts(now, step))
+        elif step.kind == MoveType.kind:
+            step, found, lost = type_back(catalog, step)
+            refusals.extend(found)
+            gone.extend(lost)
         elif step.kind == SetSearchPath.kind:
-            step, found = _path_back(catalog, step, accepted)
+            step, found = path_back(catalog, step, accepted)
             refusals.extend(found)
         elif catalog.schema(str(step.detail["schema"])) is None:
             step = replace(step, undo=(), title=f"Undo: {step.title}; the schema is gone already")
@@ -280,7 +251,7 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
         steps.append((entry, step))
     refusals.extend(_strangers(now, done, accepted))
     server = catalog.server
-    moves = any(step.kind == MoveTables.kind for _, step in steps)
+    moves = any(step.kind in (MoveTables.kind, MoveType.kind) for _, step in steps)
     if moves and not server.superuser and catalog.source_schema not in server.create_on_schemas:
         refusals.append(
             Finding(

@@ -28,7 +28,7 @@ class Situation:
     @cached_property
     def targets(self) -> frozenset[str]:
         """Schemas that receive something."""
-        return frozenset(target for _, _, target in self.moves)
+        return frozenset([*(target for _, _, target in self.moves), *(move.schema for move in self.placed.types)])
 
     @cached_property
     def path_changes(self) -> tuple[PathChange, ...]:

@@ -17,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHAS
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path import effective, shown, stored
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath, same_path
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType, aliases_of
 
 SHOWN = 8
 
@@ -171,6 +172,22 @@ def _reach(evidence: Evidence) -> Iterator[Check]:
         )
 
 
+def _types(evidence: Evidence) -> Iterator[Check]:
+    """Types stand where they were put, and their aliases are there."""
+    steps = [entry.step for entry in evidence.done if entry.step.kind == MoveType.kind]
+    there = {found.oid: found for found in evidence.catalog.user_types}
+    problems = []
+    for step in steps:
+        found, name = there.get(step.detail["type"]), str(step.detail["name"])
+        if found is None or found.schema != step.detail["to"]:
+            problems.append(f"{qualified(str(step.detail['to']), name)} is {'gone' if found is None else 'in ' + found.schema}")
+        elif step.detail["alias"] and not aliases_of(evidence.catalog, step):
+            problems.append(f"the domain {qualified(str(step.detail['from']), name)} that stands in for it is gone")
+    if steps:
+        remedy = "Put them back there; the journal knows them by OID."
+        yield _verdict("types in place", problems, f"{len(steps)} types stand where the plan put them", remedy)
+
+
 def _paths(evidence: Evidence) -> Iterator[Check]:
     """Is each path as it was set, and do new sessions find the tables by it?"""
     for entry in evidence.done:
@@ -217,6 +234,7 @@ def verify_tables(evidence: Evidence) -> list[Check]:
         _objects_in_place(evidence),
         _identity(evidence),
         _views(evidence),
+        *_types(evidence),
         *_reach(evidence),
         *_paths(evidence),
     ]
