@@ -10,6 +10,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.path_changes imp
     BY_DATABASE,
     BY_ROLES,
     CHANGED,
+    NO_LOGIN,
     UNKNOWN,
     WITHOUT_SOURCE,
     Look,
@@ -69,7 +70,7 @@ def _way_back(s: Situation, change: PathChange) -> str:
 
 
 def paths_left(s: Situation) -> Iterator[Finding]:
-    """A path that stays as it is, because the source schema is not on it or because it cannot be seen."""
+    """A path that stays as it is: the source schema is not on it, it cannot be seen, or nobody's session would get it."""
     for change in s.path_changes:
         if change.outcome == WITHOUT_SOURCE:
             yield Finding(
@@ -79,6 +80,15 @@ def paths_left(s: Situation) -> Iterator[Finding]:
                 f"Its search_path, {shown(change.former)}, does not hold {s.catalog.source_schema}: bare names have not reached these "
                 "tables by it, so it is left alone.",
                 "Nothing, where it names tables with their schema. Where it sets a path for itself, put the target schemas there.",
+            )
+        elif change.outcome == NO_LOGIN:
+            yield Finding(
+                "search_path_no_login",
+                WARN,
+                _whose(s, change),
+                "It cannot log in, and a session gets the settings of the role that logs in, not of those that it is a member of: a path "
+                "of this role would reach nobody, so none is set.",
+                "List the roles that log in in multischema_application_roles; or set multischema_search_path: database.",
             )
         elif change.outcome == UNKNOWN:
             yield Finding(

@@ -24,6 +24,7 @@ CHANGED = "changed"
 ENOUGH = "enough"  # the targets are on it already
 WITHOUT_SOURCE = "without source"
 UNKNOWN = "unknown"
+NO_LOGIN = "no login"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class PathChange:
 
 
 def _change(catalog: Catalog, targets: tuple[str, ...], role: str | None, able: bool) -> PathChange:
+    known = catalog.role(role) if role is not None else None
+    if known is not None and not known.can_login:
+        return PathChange(role, NO_LOGIN, able=able)
     text = effective(catalog, role)
     try:
         former = parse(text) if text is not None else None

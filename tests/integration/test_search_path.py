@@ -191,6 +191,8 @@ def test_the_path_of_a_database_is_set_only_where_no_role_overrides_it(shop: Sho
     assert shop.asks(pinned, "SHOW search_path") == "public", "as the refusal says"
     core.roll_back()
     assert shop.settings() == settings
+    shop.target.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(pinned)))
+    assert [f.object for f in named(shop.core(web, pinned).plan(), "search_path_no_login")] == [pinned]
     left = shop.core(web, search_path="unchanged")
     left.apply()
     assert shop.settings() == settings

@@ -522,6 +522,7 @@ ELSEWHERE = {
         "search_path_creates",
         "search_path_left",
         "search_path_loses_extension",
+        "search_path_no_login",
         "search_path_overridden",
         "search_path_unknown",
     },

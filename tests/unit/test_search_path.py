@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.bare_names import changed_meanings, grouped, names_before
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Role
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
     ExtensionUse,
     PathSetting,
@@ -253,6 +253,10 @@ def test_search_path_left_and_unknown_are_said() -> None:
     assert found(without, "search_path_left") == [("web", "warn", False)]
     hidden = seen_by(server=server(search_path=None))
     assert found(hidden, "search_path_unknown") == [("web", "warn", False)]
+    group = seen_by(roles=[Role("web", can_login=False)])
+    assert found(group, "search_path_no_login") == [("web", "warn", False)]
+    assert paths(group) == []
+    assert found(seen_by(roles=[Role("web")]), "search_path_no_login") == []
     assert found(seen_by(), "search_path_left") == found(seen_by(), "search_path_unknown") == []
 
 
