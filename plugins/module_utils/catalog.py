@@ -13,6 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
+    ExtensionUse,
+    PathSetting,
+    PathUser,
+    PinnedRoutine,
+    SharedName,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
+
 T = TypeVar("T")
 
 TABLE_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table"}
@@ -293,6 +302,8 @@ class Server:
     use_on_schemas: tuple[str, ...] = ()
     public_uses_source: bool = True
     role_called_public: bool = False
+    search_path: str | None = '"$user", public'  # of the server's own configuration; None where it cannot be seen
+    owns_database: bool = True
 
     @property
     def major(self) -> int:
@@ -321,6 +332,12 @@ class Catalog:
     event_triggers: tuple[EventTrigger, ...] = ()
     roles: tuple[Role, ...] = ()
     extensions: tuple[Extension, ...] = ()
+    user_types: tuple[UserType, ...] = ()
+    search_paths: tuple[PathSetting, ...] = ()
+    path_users: tuple[PathUser, ...] = ()
+    shared_names: tuple[SharedName, ...] = ()
+    extension_uses: tuple[ExtensionUse, ...] = ()
+    pinned_routines: tuple[PinnedRoutine, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
         """The schema of that name, or None."""
@@ -334,6 +351,10 @@ class Catalog:
     def role(self, name: str) -> Role | None:
         """The role of that name, or None where it does not exist (``PUBLIC`` never does)."""
         return next((role for role in self.roles if role.name == name), None)
+
+    def path_user(self, name: str) -> PathUser | None:
+        """What is known of a role's paths, or None."""
+        return next((user for user in self.path_users if user.name == name), None)
 
     def by_oid(self) -> dict[int, Table]:
         """Tables by OID."""
@@ -368,6 +389,12 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "event_triggers": EventTrigger,
         "roles": Role,
         "extensions": Extension,
+        "user_types": UserType,
+        "search_paths": PathSetting,
+        "path_users": PathUser,
+        "shared_names": SharedName,
+        "extension_uses": ExtensionUse,
+        "pinned_routines": PinnedRoutine,
     },
     Table: {
         "acl": Grant,

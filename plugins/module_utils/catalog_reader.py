@@ -29,7 +29,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.type_reader import read_types
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
 SET_OPTION_SINCE = 160000
@@ -172,16 +174,20 @@ def read_catalog(
             for role, schema, kind, grants in database.rows(q.DEFAULT_PRIVILEGES, scope)
         )
         publications = _publications(database, server, scope)
+        user_types = read_types(database, scope)
         named = [*further_roles, server.user]
         named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
         named += [schema.owner for schema in schemas]
+        named += [found.owner for found in user_types]
         # Since PostgreSQL 16 a membership may come without the right to become the role.
         become = "'SET'" if server.version_num >= SET_OPTION_SINCE else "'MEMBER'"
         roles = database.rows(q.ROLES.format(become=become), {**scope, "roles": _role_names(named, tables)})
+        paths = read_paths(database, server, scope, further_roles)
         return Catalog(
             server=Server(
                 **{
                     **vars(server),
+                    **paths.pop("server"),
                     "create_on_schemas": tuple(row[1] for row in schema_rows if row[4]),
                     "use_on_schemas": tuple(row[1] for row in schema_rows if row[8]),
                     "public_uses_source": any(row[7] for row in schema_rows if row[1] == source_schema),
@@ -203,4 +209,6 @@ def read_catalog(
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
             roles=tuple(Role(*row) for row in roles),
             extensions=tuple(Extension(*row) for row in database.rows(q.EXTENSIONS)),
+            user_types=user_types,
+            **paths,
         )

@@ -15,9 +15,11 @@ from typing import Callable
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_limits as limits
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_objects as objects
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_outside as outside
+from ansible_collections.dbops.multischema.plugins.module_utils import findings_paths as paths
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_replication as replication
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_rights as rights
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_routines as routines
+from ansible_collections.dbops.multischema.plugins.module_utils import findings_types as types
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_views as views
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
@@ -31,6 +33,7 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     objects.statistics_objects,
     objects.shared_sequences,
     objects.extension_tables,
+    objects.migration_tools,
     objects.event_triggers,
     rights.rights_to_move,
     rights.rights_in_schemas,
@@ -55,4 +58,14 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     replication.publications,
     replication.filters,
     replication.subscribers,
+    types.types_stay,
+    types.types_move,
+    types.type_collisions,
+    types.rights_on_types,
+    paths.paths_set,
+    paths.paths_left,
+    paths.paths_overridden,
+    paths.ambiguous_names,
+    paths.creation_schemas,
+    paths.extensions_lost,
 )

@@ -145,3 +145,26 @@ def event_triggers(s: Situation) -> Iterator[Finding]:
                 f"Event trigger on {trigger.event}: {trigger.function}() runs inside every step, and can slow it down or veto it.",
                 f"Read the function; {disable}.",
             )
+
+
+def migration_tools(s: Situation) -> Iterator[Finding]:
+    """Tools that change the schema look for tables by name, and where they find none, some are content."""
+    if not s.moves:
+        return
+    source = s.catalog.source_schema
+    bare = [table_name(table) for group, table, _ in s.moves if not group.view]
+    reason = (
+        f"A migration tool finds views in {source} where tables were: ALTER TABLE fails there, and comparing models with the database "
+        "proposes to create every table again."
+    )
+    if bare:
+        some = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if len(bare) > 5 else "")
+        reason += f" Where there is no view ({some}), ALTER TABLE IF EXISTS does nothing and reports success."
+    yield Finding(
+        "migration_tools",
+        WARN,
+        source,
+        reason,
+        "Run no migrations of the application during the window. Afterwards give the role that runs them a search_path that begins with "
+        "the new schemas, or let the tool name them.",
+    )

@@ -20,10 +20,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
     Configuration,
     PlacementRule,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.globs import is_glob, matches
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
-
-GLOB_CHARACTERS = "*?["
+from ansible_collections.dbops.multischema.plugins.module_utils.type_placement import TypeMove, check_type_rules, place_types
 
 
 @dataclass(frozen=True)
@@ -48,25 +48,16 @@ class Group:
 
 @dataclass
 class Placed:
-    """The outcome: every table of the source schema in exactly one group, and what was noticed on the way."""
+    """The outcome: every table of the source schema in exactly one group, types that move, and what was noticed on the way."""
 
     groups: list[Group] = field(default_factory=list)
+    types: list[TypeMove] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def moving(self) -> list[Group]:
         """Groups that leave the source schema."""
         return [group for group in self.groups if group.schema is not None]
-
-
-def is_glob(pattern: str) -> bool:
-    """Whether a pattern may match more than one name."""
-    return any(character in pattern for character in GLOB_CHARACTERS)
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Case-sensitive: names in PostgreSQL are. A name that holds glob characters matches itself."""
-    return pattern == name or (is_glob(pattern) and fnmatch.fnmatchcase(name, pattern))
 
 
 class _Rules:
@@ -341,6 +332,8 @@ def place(catalog: Catalog, configuration: Configuration) -> Placed:
         placed.groups.append(_place_family(configuration, rules, family, placed))
     placed.findings.extend(_check_keep(catalog, configuration))
     placed.findings.extend(_check_rules(catalog, configuration, rules, placed))
+    placed.types.extend(place_types(catalog, configuration))
+    placed.findings.extend(check_type_rules(catalog, configuration))
     return placed
 
 

@@ -202,7 +202,20 @@ def drift_view(catalog: Catalog) -> dict[str, Any]:
         "views": sorted([view.schema, view.name, view.definition] for view in catalog.views if any(oid in names for oid in view.reads)),
         "publications": [to_plain(p) for p in sorted(catalog.publications, key=lambda p: p.name)],
         "default_privileges": [to_plain(d) for d in catalog.default_privileges],
+        "types": sorted([t.schema, t.name, t.kind, t.owner] for t in catalog.user_types if t.schema == catalog.source_schema),
+        "search_paths": _search_paths(catalog),
     }
+
+
+def _search_paths(catalog: Catalog) -> list[dict[str, Any]]:
+    """Stored paths of roles in this database, of the roles that are named, of everyone, and that of the server."""
+    named = {user.name for user in catalog.path_users}
+    found = [
+        {"name": f"of {s.role or 'everyone'} in {'this database' if s.in_database else 'all databases'}", "path": s.value}
+        for s in catalog.search_paths
+        if s.role is None or s.role in named
+    ]
+    return [*found, {"name": "of the server's configuration", "path": catalog.server.search_path}]
 
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
     view_problems,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import (
     DEADLOCK,
     LOCK_NOT_AVAILABLE,
@@ -36,6 +37,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType, type_problems
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
@@ -274,10 +276,12 @@ class Relocator:
     def _do(self, step: Step, attempt: int) -> float:
         before, after, held = self._run_statements(step, step.do)
         identity: dict[str, Any] = {}
-        if step.phase == PHASE_TABLES:
+        if step.kind == MoveTables.kind:
             self._check(step, before, after, str(step.detail["from"]), str(step.detail["to"]))
             identity = {str(oid): item for oid, item in after.items()}
             identity["views"] = self._check_views(step)
+        if step.kind == MoveType.kind:
+            _raise_if(type_problems(self.database, step, str(step.detail["to"])), step)
         if step.kind == GrantUsage.kind:
             missing = self.database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
             _raise_if([f"{name} still may not use {step.detail['schema']}" for (name,) in missing], step)
@@ -286,8 +290,10 @@ class Relocator:
 
     def _undo(self, entry: Entry, step: Step) -> float:
         before, after, held = self._run_statements(step, step.undo)
-        if step.phase == PHASE_TABLES:
+        if step.kind == MoveTables.kind:
             self._check(step, before, after, str(step.detail["to"]), str(step.detail["from"]))
+        if step.kind == MoveType.kind and step.undo:
+            _raise_if(type_problems(self.database, step, str(step.detail["from"])), step)
         self.journal.record_undone(self.run, entry)
         return held
 

@@ -84,7 +84,7 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
     )
     lines += wrap(
         f"{count_of(summary['phase1_steps'], 'step')} create schemas and rights (phase 1), {summary['phase2_steps']} move tables "
-        "(phase 2), each in a transaction of its own that can be undone."
+        "and types and set search paths (phase 2), each in a transaction of its own that can be undone."
     )
     for title, chosen in (
         ("Refused:", plan.refusals),

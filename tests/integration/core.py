@@ -67,6 +67,7 @@ class Core:
     user: str | None = None
     password: str | None = None
     said: list[str] = field(default_factory=list)
+    accepted_back: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def configuration(self) -> Configuration:
@@ -124,7 +125,7 @@ class Core:
     def way_back(self) -> WayBack:
         """The rollback, decided."""
         catalog, entries = self.observe()
-        return plan_rollback(catalog, entries)
+        return plan_rollback(catalog, entries, self.accepted_back)
 
     def roll_back(self) -> Slices:
         """Undo everything, and remove the journal."""
