@@ -110,7 +110,10 @@ def limits(s: Situation) -> Iterator[Finding]:
     words = list(_REFUSED)
     if MERGE_SINCE <= s.catalog.server.version_num < MERGE_INTO_VIEWS_SINCE:
         words.append(f"MERGE INTO t (PostgreSQL {s.catalog.server.major})")
-    for trait, text in ((NAMED_KEY, "ON CONFLICT ON CONSTRAINT (ON CONFLICT (columns) works)"), (PRIMARY_KEY, "GROUP BY the key alone")):
+    for trait, text in (
+        (NAMED_KEY, "ON CONFLICT ON CONSTRAINT (ON CONFLICT (columns) works)"),
+        (PRIMARY_KEY, "GROUP BY the primary key alone"),
+    ):
         number = sum(1 for table, _ in tables if trait in table.traits)
         if number:
             words.append(f"{text}, on {count_of(number, 'table')}")

@@ -103,7 +103,7 @@ def test_what_fails_through_a_view_fails_loudly_and_the_plan_lists_it(empty: Tar
         "TRUNCATE",
         "COPY t FROM",
         "ON CONFLICT ON CONSTRAINT",
-        "GROUP BY the key alone",
+        "GROUP BY the primary key alone",
         "xmin",
         "PARTITION OF",
         "CREATE INDEX",
@@ -170,6 +170,27 @@ def test_views_that_carry_defaults_mean_what_the_table_means(empty: Target) -> N
     empty.execute("ALTER TABLE sales.orders ALTER note SET DEFAULT 'it''s', ALTER total SET DEFAULT public.one()")
     core.roll_back()
     require_same_schema(dump, empty.server.dump_schema(empty.name))
+
+
+def test_views_carry_defaults_of_types_that_move_as_well(empty: Target) -> None:
+    empty.execute(
+        SQL,
+        "CREATE DOMAIN word AS text",
+        "ALTER TABLE orders ADD several state[] DEFAULT '{new,paid}', ADD said word DEFAULT 'a\\b', ADD chosen state"
+        " DEFAULT CASE WHEN now() > '2020-01-01' THEN 'paid'::state ELSE 'new'::state END",
+    )
+    asked = "UPDATE orders SET status = DEFAULT, several = DEFAULT, said = DEFAULT WHERE id = 1 RETURNING status, several::text, said"
+    before = outcome(empty, asked)
+    core = moving(empty, view_defaults=True, accept=accepting("type_moves", "public.state"))
+    core.values = {**core.values, "placement": [{"schema": "sales", "tables": ["*"], "types": ["state", "word"]}]}
+    plan = core.plan()
+    assert the(plan, "view_update_default").affects == ("public.orders (chosen)",), "its text names the type"
+    core.apply()
+    assert core.plan().digest == plan.digest
+    assert outcome(empty, asked) == before == [("new", "{new,paid}", "a\\b")]
+    assert all(check.status == PASS for check in core.verify())
+    core.roll_back()
+    assert outcome(empty, asked) == before
 
 
 def test_serial_sequences_are_not_found_by_the_old_name_and_the_plan_warns(empty: Target) -> None:

@@ -33,10 +33,13 @@ _ROWS_TO_COME = """
 2.55 2.56 2.57 3.5 3.6 3.7 3.14
 """
 _FINDINGS_TO_COME = """
-bookkeeping_table column_privileges default_privileges default_privileges_on_view event_trigger event_trigger_table
-not_owner publication_all_tables publication_filter publication_joins publication_leaves reserved_target
-row_security row_type_argument schema_usage sequence_named subscribers target_not_writable
-undo_impossible usage_not_grantable
+alias_has_dependents bookkeeping_table column_privileges default_privileges default_privileges_on_view
+event_trigger event_trigger_table migration_tools not_owner publication_all_tables
+publication_filter publication_joins publication_leaves reserved_target row_security
+row_type_argument schema_usage search_path search_path_ambiguous search_path_by_hand
+search_path_changed search_path_creates search_path_left search_path_loses_extension search_path_no_login
+search_path_overridden search_path_unknown sequence_named subscribers target_not_writable
+type_alias type_moves types_stay undo_impossible usage_not_grantable
 """
 ROWS_TO_COME, FINDINGS_TO_COME = _ROWS_TO_COME.split(), _FINDINGS_TO_COME.split()
 
