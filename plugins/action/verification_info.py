@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 from ansible_collections.dbops.multischema.plugins.module_utils.access import Reach
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import passed, report
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import (
     Evidence,
     verify_schemas,
     verify_tables,
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Observation, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 
 
 class ActionModule(DatabaseAction):
@@ -25,7 +25,7 @@ class ActionModule(DatabaseAction):
         """Verify one phase."""
         configuration = self.configuration()
         seen = self.observe(configuration)
-        plan = make_plan(seen.before, configuration)
+        plan = plan_now(seen.catalog, seen.done, configuration)
         found = unpack(self.module("verification_info", self._wanted(seen))["evidence"])
         evidence = Evidence(
             catalog=seen.catalog,

@@ -13,6 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
+    Argument,
+    Expression,
+    Mention,
+    RemoteTable,
+    Routine,
+    Wiring,
+)
+
 T = TypeVar("T")
 
 TABLE_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table"}
@@ -86,6 +95,7 @@ class Table:
     row_security: bool = False
     extension: str | None = None
     columns: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()  # columns with a default, an identity or an expression
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
     indexes: tuple[Index, ...] = ()
@@ -122,22 +132,6 @@ class TypeName:
     schema: str
     name: str
     kind: str  # pg_type.typtype
-
-
-@dataclass(frozen=True)
-class Routine:
-    """A function or procedure.
-
-    ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables
-    whose row type it takes.
-    """
-
-    oid: int
-    schema: str
-    name: str
-    signature: str = ""
-    source: str = ""
-    row_types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,13 +208,13 @@ class Publication:
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger: its function runs inside the transactions of a migration. ``source`` is the function's text."""
+    """An event trigger: its function, the routine of that OID, runs inside the transactions of a migration."""
 
     name: str
     event: str
     function: str
     enabled: bool
-    source: str = ""
+    routine: int = 0
 
 
 @dataclass(frozen=True)
@@ -284,6 +278,9 @@ class Catalog:
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
@@ -330,6 +327,9 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
         "event_triggers": EventTrigger,
+        "expressions": Expression,
+        "mentions": Mention,
+        "remote_tables": RemoteTable,
         "roles": Role,
     },
     Table: {
@@ -340,6 +340,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "statistics": Statistics,
     },
     Schema: {"grants": Grant},
+    Routine: {"arguments": Argument, "wiring": Wiring},
     DefaultPrivileges: {"grants": Grant},
 }
 

@@ -18,7 +18,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     Publication,
     Relation,
     Role,
-    Routine,
     Schema,
     SchemaObject,
     Server,
@@ -28,10 +27,15 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     View,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_reader import (
+    read_expressions,
+    read_mentions,
+    read_remote_tables,
+    read_routines,
+)
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
 SET_OPTION_SINCE = 160000
-PARSED_BODIES_SINCE = 140000
 
 
 def read_server(database: Database) -> Server:
@@ -89,8 +93,9 @@ def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
                 row_type=row[12] or "",
                 array_type=row[13] or "",
                 columns=tuple(row[14] or ()),
-                parents=tuple(row[15] or ()),
-                acl=tuple(g for g in explicit if g.column is None) if row[16] else None,
+                filled=tuple(row[15] or ()),
+                parents=tuple(row[16] or ()),
+                acl=tuple(g for g in explicit if g.column is None) if row[17] else None,
                 column_grants=tuple(g for g in explicit if g.column is not None),
                 indexes=tuple(Index(*index) for index in indexes.get(oid, ())),
                 sequences=tuple(OwnedSequence(*sequence) for sequence in sequences.get(oid, ())),
@@ -117,12 +122,6 @@ def _publications(database: Database, server: Server, scope: Mapping[str, Any]) 
         )
         for oid, name, owner, everything in database.rows(q.PUBLICATIONS)
     )
-
-
-def _routines(database: Database, server: Server) -> tuple[Routine, ...]:
-    parsed = "p.prosqlbody IS NOT NULL" if server.version_num >= PARSED_BODIES_SINCE else "false"
-    rows = database.rows(q.ROUTINES.format(parsed=parsed))
-    return tuple(Routine(row[0], row[1], row[2], row[3], row[4], tuple(row[5] or ())) for row in rows)
 
 
 def _role_names(parts: Iterable[str | None], tables: Iterable[Table]) -> list[str]:
@@ -181,7 +180,7 @@ def read_catalog(
             relations=tuple(Relation(*row) for row in database.rows(q.RELATIONS, scope)),
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
-            routines=_routines(database, server),
+            routines=read_routines(database, server.version_num, scope),
             views=tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
             dependents=tuple(Dependent(*row) for row in database.rows(q.DEPENDENTS, scope)),
             contents=tuple(SchemaObject(*row) for row in database.rows(q.CONTENTS, scope)),
@@ -189,5 +188,8 @@ def read_catalog(
             default_privileges=defaults,
             publications=publications,
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
+            expressions=read_expressions(database, scope),
+            mentions=read_mentions(database, scope),
+            remote_tables=read_remote_tables(database, scope),
             roles=tuple(Role(*row) for row in roles),
         )

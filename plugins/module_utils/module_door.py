@@ -58,6 +58,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
     },
     "compatibility_views": {"type": "bool", "default": True},
     "application_roles": {"type": "list", "elements": "str", "default": []},
+    "repair_routines": {"type": "list", "elements": "str", "default": []},
 }
 
 

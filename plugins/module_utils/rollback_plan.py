@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, Return
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Lock, Member, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 
@@ -229,6 +230,8 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
             gone.extend(_gone(now, step))
             step = _as_found(now, step)
             refusals.extend(_name_conflicts(now, step))
+        elif step.kind == RoutinePath.kind:
+            step = RoutinePath.as_found(catalog, step)
         elif catalog.schema(str(step.detail["schema"])) is None:
             step = replace(step, undo=(), title=f"Undo: {step.title}; the schema is gone already")
         elif step.kind == CreateSchema.kind and ("schema_not_empty", step.detail["schema"]) in accepted:

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
     CopyDefaultPrivileges,
     CreateSchema,
     GrantUsage,
 )
 
-KINDS = {kind.kind: kind for kind in (CreateSchema, GrantUsage, CopyDefaultPrivileges, MoveTables)}
+KINDS = {kind.kind: kind for kind in (CreateSchema, GrantUsage, CopyDefaultPrivileges, MoveTables, RoutinePath)}
 
 
 def rewind(catalog: Catalog, done: Iterable[Step]) -> Catalog:
