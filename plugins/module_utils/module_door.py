@@ -65,6 +65,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
     "view_defaults": {"type": "bool", "default": False},
     "application_roles": {"type": "list", "elements": "str", "default": []},
     "search_path": {"type": "str", "choices": list(SEARCH_PATHS), "default": "roles"},
+    "repair_routines": {"type": "list", "elements": "str", "default": []},
 }
 
 
