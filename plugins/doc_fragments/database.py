@@ -128,6 +128,13 @@ options:
     description: Whether views keep the old names working.
     type: bool
     default: true
+  view_defaults:
+    description:
+      - Whether these views carry the defaults of the tables' columns, so that C(UPDATE … SET c = DEFAULT) through an old name does
+        not write NULL.
+      - A default that is changed on a table later must be changed on its view too; the verification tells which.
+    type: bool
+    default: false
   application_roles:
     description: Database roles of the application.
     type: list
@@ -140,4 +147,11 @@ options:
     type: str
     choices: [roles, database, unchanged]
     default: roles
+  repair_routines:
+    description:
+      - Routines that get a C(search_path) of their own in phase 2, so that they find what they name without a schema.
+      - By name, with or without a schema, by glob, or by the whole signature as the findings write it.
+    type: list
+    elements: str
+    default: []
 """

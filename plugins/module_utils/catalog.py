@@ -20,6 +20,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths im
     PinnedRoutine,
     SharedName,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
+    Argument,
+    Expression,
+    Mention,
+    RemoteTable,
+    Routine,
+    Wiring,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 
 T = TypeVar("T")
@@ -35,6 +43,12 @@ RELATION_KINDS = {
     "c": "composite type",
     "t": "TOAST table",
 }
+
+
+# What a table may have that decides what a view in its place can do.
+PRIMARY_KEY = "primary_key"
+NAMED_KEY = "named_key"  # a primary key, unique or exclusion constraint
+TRAITS = (PRIMARY_KEY, NAMED_KEY)
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,26 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class ColumnDefault:
+    """The default of a column that is neither generated nor an identity.
+
+    ``expression`` is its text, empty where it names a sequence or another relation: that text changes when those move.
+    ``sequences`` are the OIDs of those it takes numbers from.
+    """
+
+    column: str
+    expression: str = ""
+    nullable: bool = True
+    sequences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """A relation with rows of its own or of its partitions: relkind ``r``, ``p`` or ``f``.
 
     ``structure`` maps a part (columns, constraints, indexes, triggers, policies, rules, options) to an MD5 of what the
     catalog stores for it, in a form that a move does not change: two observations differ exactly where someone
-    altered the table.
+    altered the table. ``traits`` are those of :data:`TRAITS` that it has.
     """
 
     oid: int
@@ -95,11 +123,14 @@ class Table:
     row_security: bool = False
     extension: str | None = None
     columns: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()  # columns with a default, an identity or an expression
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
+    defaults: tuple[ColumnDefault, ...] = ()
+    traits: tuple[str, ...] = ()
     row_type: str = ""
     array_type: str = ""
     bytes_estimate: int = 0
@@ -134,24 +165,11 @@ class TypeName:
 
 
 @dataclass(frozen=True)
-class Routine:
-    """A function or procedure.
-
-    ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables
-    whose row type it takes.
-    """
-
-    oid: int
-    schema: str
-    name: str
-    signature: str = ""
-    source: str = ""
-    row_types: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class View:
-    """A view or materialized view that reads tables; it follows them by OID."""
+    """A view or materialized view that reads tables; it follows them by OID.
+
+    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    """
 
     oid: int
     schema: str
@@ -159,6 +177,7 @@ class View:
     kind: str
     reads: tuple[int, ...]
     definition: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,13 +242,22 @@ class Publication:
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger: its function runs inside the transactions of a migration. ``source`` is the function's text."""
+    """An event trigger: its function, the routine of that OID, runs inside the transactions of a migration."""
 
     name: str
     event: str
     function: str
     enabled: bool
-    source: str = ""
+    routine: int = 0
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension that is installed in the database, and the schema of its objects."""
+
+    name: str
+    schema: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -295,7 +323,11 @@ class Catalog:
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
+    extensions: tuple[Extension, ...] = ()
     user_types: tuple[UserType, ...] = ()
     search_paths: tuple[PathSetting, ...] = ()
     path_users: tuple[PathUser, ...] = ()
@@ -351,7 +383,11 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
         "event_triggers": EventTrigger,
+        "expressions": Expression,
+        "mentions": Mention,
+        "remote_tables": RemoteTable,
         "roles": Role,
+        "extensions": Extension,
         "user_types": UserType,
         "search_paths": PathSetting,
         "path_users": PathUser,
@@ -365,8 +401,10 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "indexes": Index,
         "sequences": OwnedSequence,
         "statistics": Statistics,
+        "defaults": ColumnDefault,
     },
     Schema: {"grants": Grant},
+    Routine: {"arguments": Argument, "wiring": Wiring},
     DefaultPrivileges: {"grants": Grant},
 }
 

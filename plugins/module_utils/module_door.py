@@ -63,8 +63,10 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
         "options": {key: {"type": "str", "required": True} for key in ("finding", "object", "reason")},
     },
     "compatibility_views": {"type": "bool", "default": True},
+    "view_defaults": {"type": "bool", "default": False},
     "application_roles": {"type": "list", "elements": "str", "default": []},
     "search_path": {"type": "str", "choices": list(SEARCH_PATHS), "default": "roles"},
+    "repair_routines": {"type": "list", "elements": "str", "default": []},
 }
 
 

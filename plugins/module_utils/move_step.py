@@ -129,7 +129,7 @@ class MoveTables:
                 do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", Name(publication.name), Name(target, table.name)))
                 published.append((publication, table))
             if group.view:
-                views.extend(CompatibilityView(catalog, table, target).statements())
+                views.extend(CompatibilityView(catalog, table, target, group.view_defaults).statements())
         way_back = Return(
             source,
             target,

@@ -28,12 +28,17 @@ from ansible_collections.dbops.multischema.plugins.module_utils.type_placement i
 
 @dataclass(frozen=True)
 class Group:
-    """Tables that move together. ``schema`` is None where they stay; ``why`` says it for people."""
+    """Tables that move together. ``schema`` is None where they stay; ``why`` says it for people.
+
+    ``glob`` is the pattern that would have moved a table that stays because it belongs to an extension.
+    """
 
     members: tuple[Table, ...]  # roots first
     schema: str | None
     why: str
     view: bool = False
+    view_defaults: bool = False
+    glob: str | None = None
 
     @property
     def root(self) -> Table:
@@ -135,7 +140,7 @@ def _place_family(configuration: Configuration, rules: _Rules, family: tuple[Tab
                     f"Take {root.name} out of multischema_placement; it stays in {root.schema}.",
                 )
             )
-        return Group(family, None, f"belongs to extension {root.extension}")
+        return Group(family, None, f"belongs to extension {root.extension}", glob=match[1] if match is not None and not exact else None)
     if root.name in BOOKKEEPING_TABLES:
         reason = _accepted(configuration, "bookkeeping_table", name) if exact else None
         if exact:
@@ -157,7 +162,7 @@ def _place_family(configuration: Configuration, rules: _Rules, family: tuple[Tab
     rule = configuration.placement[match[0]]
     placed.findings.extend(_strays(configuration, rules, family, rule))
     view = rule.compatibility_view if rule.compatibility_view is not None else configuration.compatibility_views
-    return Group(family, rule.schema, f"rule {match[0] + 1} ({match[1]})", view)
+    return Group(family, rule.schema, f"rule {match[0] + 1} ({match[1]})", view, configuration.view_defaults)
 
 
 def _unplaced(configuration: Configuration, family: tuple[Table, ...], placed: Placed) -> Group:

@@ -16,6 +16,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.move_step import
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Lock, Member, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_paths import path_back
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_types import type_back
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
@@ -146,7 +147,7 @@ def _replaced(now: _Now, entry: Entry) -> Iterator[Finding]:
     for name, (oid, definition) in entry.identity.get("views", {}).items():
         there, view = now.source.get(name), now.views_by_name.get(name)
         another = there is not None and there.kind == "v" and there.oid != oid
-        changed = view is not None and view.definition != definition
+        changed = view is not None and view.definition != definition and not view.plain
         if another or changed:
             yield Finding(
                 "view_replaced",
@@ -242,6 +243,8 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
         elif step.kind == SetSearchPath.kind:
             step, found = path_back(catalog, step, accepted)
             refusals.extend(found)
+        elif step.kind == RoutinePath.kind:
+            step = RoutinePath.as_found(catalog, step)
         elif catalog.schema(str(step.detail["schema"])) is None:
             step = replace(step, undo=(), title=f"Undo: {step.title}; the schema is gone already")
         elif step.kind == CreateSchema.kind and ("schema_not_empty", step.detail["schema"]) in accepted:

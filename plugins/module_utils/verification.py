@@ -136,9 +136,13 @@ def _identity(evidence: Evidence) -> Check:
 
 def _replaced(evidence: Evidence) -> list[str]:
     """Views under old names that are not those that the migration made."""
-    now = {view.name: (view.oid, view.definition) for view in evidence.catalog.views if view.schema == evidence.plan.source_schema}
-    made = {name: tuple(known) for entry in evidence.moves for name, known in entry.identity.get("views", {}).items()}
-    return [f"{name} is not the view that the migration made" for name, known in made.items() if now.get(name, known) != known]
+    now = {view.name: view for view in evidence.catalog.views if view.schema == evidence.plan.source_schema}
+    made = {name: known for entry in evidence.moves for name, known in entry.identity.get("views", {}).items() if name in now}
+    return [
+        f"{name} is not the view that the migration made"
+        for name, (oid, definition) in made.items()
+        if now[name].oid != oid or (now[name].definition != definition and not now[name].plain)
+    ]
 
 
 def _views(evidence: Evidence) -> Check:
@@ -148,7 +152,7 @@ def _views(evidence: Evidence) -> Check:
         "compatibility views",
         [f"{qualified(source, name)} {what}" for name, what in evidence.views] + _replaced(evidence),
         f"{count} old names go on working, with the privileges and the columns of their tables",
-        "Compare the view with its table; rollback.yml and phase 2 make it anew.",
+        "Run what is said there; else compare the view with its table: rollback.yml and phase 2 make it anew.",
     )
 
 

@@ -90,6 +90,7 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.access import find_bare, reach
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
 
 _OIDS = {"type": "list", "elements": "int", "default": []}
 SPEC: dict[str, Any] = {
@@ -110,7 +111,8 @@ def work(door: Door) -> dict[str, Any]:
     source = configuration.source_schema
     with door.connect("verification") as database:
         identities = read_identities(database, params["oids"], params["statistics"])
-        views = view_problems(database, source, params["views"]) if params["views"] else []
+        views = [problem for problem in view_problems(database, source, params["views"]) if problem[1] != OTHER_COLUMNS]
+        views += view_changes(database, source, params["views"])
     found = []
     for role in configuration.application_roles:
         # A new connection each: what a pool hands out later must work, not what this session has cached.
