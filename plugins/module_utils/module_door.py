@@ -52,6 +52,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
             "types": {"type": "raw"},
             "compatibility_view": {"type": "bool"},
         },
+        "required_one_of": [["tables", "types"]],
     },
     "keep": {"type": "list", "elements": "str", "default": []},
     "unplaced": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
