@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from ansible_collections.dbops.multischema.plugins.module_utils.access import Found, Reach
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import passed, report
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import (
     Evidence,
     paths_to_try,
@@ -15,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.verification imp
     verify_tables,
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Observation, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 
 
 class ActionModule(DatabaseAction):
@@ -26,7 +26,7 @@ class ActionModule(DatabaseAction):
         """Verify one phase."""
         configuration = self.configuration()
         seen = self.observe(configuration)
-        plan = make_plan(seen.before, configuration)
+        plan = plan_now(seen.catalog, seen.done, configuration)
         paths = paths_to_try(seen.entries, seen.catalog, configuration.application_roles)
         found = unpack(self.module("verification_info", {**self._wanted(seen), "paths": paths})["evidence"])
         evidence = Evidence(

@@ -147,4 +147,11 @@ options:
     type: str
     choices: [roles, database, unchanged]
     default: roles
+  repair_routines:
+    description:
+      - Routines that get a C(search_path) of their own in phase 2, so that they find what they name without a schema.
+      - By name, with or without a schema, by glob, or by the whole signature as the findings write it.
+    type: list
+    elements: str
+    default: []
 """

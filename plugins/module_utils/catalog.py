@@ -20,6 +20,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths im
     PinnedRoutine,
     SharedName,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
+    Argument,
+    Expression,
+    Mention,
+    RemoteTable,
+    Routine,
+    Wiring,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 
 T = TypeVar("T")
@@ -115,6 +123,7 @@ class Table:
     row_security: bool = False
     extension: str | None = None
     columns: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()  # columns with a default, an identity or an expression
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
     indexes: tuple[Index, ...] = ()
@@ -153,22 +162,6 @@ class TypeName:
     schema: str
     name: str
     kind: str  # pg_type.typtype
-
-
-@dataclass(frozen=True)
-class Routine:
-    """A function or procedure.
-
-    ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables
-    whose row type it takes.
-    """
-
-    oid: int
-    schema: str
-    name: str
-    signature: str = ""
-    source: str = ""
-    row_types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,13 +242,13 @@ class Publication:
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger: its function runs inside the transactions of a migration. ``source`` is the function's text."""
+    """An event trigger: its function, the routine of that OID, runs inside the transactions of a migration."""
 
     name: str
     event: str
     function: str
     enabled: bool
-    source: str = ""
+    routine: int = 0
 
 
 @dataclass(frozen=True)
@@ -330,6 +323,9 @@ class Catalog:
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
     extensions: tuple[Extension, ...] = ()
     user_types: tuple[UserType, ...] = ()
@@ -387,6 +383,9 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
         "event_triggers": EventTrigger,
+        "expressions": Expression,
+        "mentions": Mention,
+        "remote_tables": RemoteTable,
         "roles": Role,
         "extensions": Extension,
         "user_types": UserType,
@@ -405,6 +404,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "defaults": ColumnDefault,
     },
     Schema: {"grants": Grant},
+    Routine: {"arguments": Argument, "wiring": Wiring},
     DefaultPrivileges: {"grants": Grant},
 }
 

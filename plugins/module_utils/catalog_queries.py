@@ -58,6 +58,8 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowne
        obj_description(c.oid, 'pg_class'), t.typname, at.typname,
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+       (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.atthasdef OR a.attidentity <> '')),
        (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
        c.relacl IS NOT NULL
   FROM scope JOIN pg_catalog.pg_class c ON c.oid = scope.oid
@@ -198,26 +200,6 @@ SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
  WHERE n.nspname = ANY(%(scope)s) AND n.nspname <> %(source)s ORDER BY t.oid
 """
 
-# Routines of the whole database may name a table; those of extensions and of PostgreSQL itself do not count.
-ROUTINES = """
-SELECT p.oid::bigint, n.nspname, p.proname,
-       -- Types without their schemas: this text must not change when the row type of an argument moves.
-       quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' ||
-         COALESCE((SELECT string_agg(quote_ident(t.typname), ', ' ORDER BY u.place)
-                     FROM unnest(p.proargtypes) WITH ORDINALITY u(type, place)
-                     JOIN pg_catalog.pg_type t ON t.oid = u.type), '') || ')',
-       CASE WHEN {parsed} THEN '' ELSE p.prosrc END,
-       (SELECT array_agg(DISTINCT t.typrelid::bigint) FROM unnest(p.proargtypes) a(type)
-          JOIN pg_catalog.pg_type e ON e.oid = a.type
-          JOIN pg_catalog.pg_type t ON t.oid IN (e.oid, e.typelem) AND t.typtype = 'c')
-  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
- WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND l.lanname NOT IN ('c', 'internal')
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
-                      AND d.deptype = 'e')
- ORDER BY p.oid
-"""
-
 # Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID.
 VIEWS = """
 SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.refobjid::bigint ORDER BY d.refobjid::bigint),
@@ -304,7 +286,7 @@ SELECT pn.pnpubid::bigint, n.nspname FROM pg_catalog.pg_publication_namespace pn
 """
 
 EVENT_TRIGGERS = """
-SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D', p.prosrc
+SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D', p.oid::bigint
   FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY e.evtname
 """

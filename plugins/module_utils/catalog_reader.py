@@ -20,7 +20,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     Publication,
     Relation,
     Role,
-    Routine,
     Schema,
     SchemaObject,
     Server,
@@ -31,11 +30,16 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_reader import (
+    read_expressions,
+    read_mentions,
+    read_remote_tables,
+    read_routines,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.type_reader import read_types
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
 SET_OPTION_SINCE = 160000
-PARSED_BODIES_SINCE = 140000
 
 
 def read_server(database: Database) -> Server:
@@ -95,8 +99,9 @@ def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
                 row_type=row[12] or "",
                 array_type=row[13] or "",
                 columns=tuple(row[14] or ()),
-                parents=tuple(row[15] or ()),
-                acl=tuple(g for g in explicit if g.column is None) if row[16] else None,
+                filled=tuple(row[15] or ()),
+                parents=tuple(row[16] or ()),
+                acl=tuple(g for g in explicit if g.column is None) if row[17] else None,
                 column_grants=tuple(g for g in explicit if g.column is not None),
                 indexes=tuple(Index(*index) for index in indexes.get(oid, ())),
                 sequences=tuple(OwnedSequence(*sequence) for sequence in sequences.get(oid, ())),
@@ -125,12 +130,6 @@ def _publications(database: Database, server: Server, scope: Mapping[str, Any]) 
         )
         for oid, name, owner, everything in database.rows(q.PUBLICATIONS)
     )
-
-
-def _routines(database: Database, server: Server) -> tuple[Routine, ...]:
-    parsed = "p.prosqlbody IS NOT NULL" if server.version_num >= PARSED_BODIES_SINCE else "false"
-    rows = database.rows(q.ROUTINES.format(parsed=parsed))
-    return tuple(Routine(row[0], row[1], row[2], row[3], row[4], tuple(row[5] or ())) for row in rows)
 
 
 def _views(database: Database, scope: Mapping[str, Any]) -> tuple[View, ...]:
@@ -199,7 +198,7 @@ def read_catalog(
             relations=tuple(Relation(*row) for row in database.rows(q.RELATIONS, scope)),
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
-            routines=_routines(database, server),
+            routines=read_routines(database, server.version_num, scope),
             views=_views(database, scope),
             dependents=tuple(Dependent(*row) for row in database.rows(q.DEPENDENTS, scope)),
             contents=tuple(SchemaObject(*row) for row in database.rows(q.CONTENTS, scope)),
@@ -207,6 +206,9 @@ def read_catalog(
             default_privileges=defaults,
             publications=publications,
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
+            expressions=read_expressions(database, scope),
+            mentions=read_mentions(database, scope),
+            remote_tables=read_remote_tables(database, scope),
             roles=tuple(Role(*row) for row in roles),
             extensions=tuple(Extension(*row) for row in database.rows(q.EXTENSIONS)),
             user_types=user_types,

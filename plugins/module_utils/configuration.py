@@ -96,6 +96,7 @@ class Configuration:
     view_defaults: bool = False
     application_roles: tuple[str, ...] = ()
     search_path: str = "roles"
+    repair_routines: tuple[str, ...] = ()
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -157,6 +158,14 @@ class _Reader:
             self.note(where, value, "a list of names, for example [orders, 'order_*']")
             return ()
         return tuple(self.name(f"{where}[{i}]", item) for i, item in enumerate(value))
+
+    def entries_of_text(self, where: str, value: Any) -> tuple[str, ...]:
+        """A list of texts that are no single names: signatures, for example."""
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) and item for item in items):
+            self.note(where, value, "a list of routines, for example ['public.count_users()', 'audit_*']")
+            return ()
+        return tuple(items)
 
     def entries(self, where: str, value: Any, allowed: tuple[str, ...], required: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
         """A list of mappings with known keys, each with the place where it stands, for messages."""
@@ -252,6 +261,7 @@ def read_configuration(values: Mapping[str, Any]) -> Configuration:
         view_defaults=reader.flag("multischema_view_defaults", values.get("view_defaults", False)),
         application_roles=reader.names("multischema_application_roles", values.get("application_roles") or []),
         search_path=str(search_path),
+        repair_routines=reader.entries_of_text("multischema_repair_routines", values.get("repair_routines") or []),
     )
     if not configuration.schemas and not reader.problems:
         reader.problems.append("multischema_schemas is empty: list the target schemas as {name, owner, comment}.")

@@ -19,6 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils import findings_
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_replication as replication
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_rights as rights
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_routines as routines
+from ansible_collections.dbops.multischema.plugins.module_utils import findings_text as text
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_types as types
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_views as views
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
@@ -34,7 +35,6 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     objects.shared_sequences,
     objects.extension_tables,
     objects.migration_tools,
-    objects.event_triggers,
     rights.rights_to_move,
     rights.rights_in_schemas,
     rights.rights_on_database,
@@ -53,8 +53,17 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     limits.serial_sequences,
     limits.introspection,
     limits.limits,
-    routines.sequences_named,
+    routines.event_triggers,
+    routines.names_in_routines,
+    routines.trigger_schemas,
+    routines.catalog_queries,
+    routines.dynamic_sql,
+    routines.unread_routines,
     routines.row_types,
+    routines.repairs,
+    text.expressions,
+    text.jobs,
+    text.remote_tables,
     replication.publications,
     replication.filters,
     replication.subscribers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import RELATION_KINDS, Table
@@ -116,34 +115,6 @@ def large_trees(s: Situation) -> Iterator[Finding]:
                 f"It moves with {len(group.members) - 1} members in one transaction; expect it to be locked for about "
                 f"{len(group.members) * MEMBER_MS / 1000:.1f} s.",
                 "Move it in a quiet minute, or rehearse on a copy to see how long it takes there.",
-            )
-
-
-def event_triggers(s: Situation) -> Iterator[Finding]:
-    """Event triggers run inside our transactions; one that names a table in the text of its function fails when it moves."""
-    for trigger in s.catalog.event_triggers:
-        if not trigger.enabled or not s.moves:
-            continue
-        words = set(re.findall(r"\w+", trigger.source))
-        named = [table for _, table, _ in s.moves if table.name in words]
-        disable = f"ALTER EVENT TRIGGER {Name(trigger.name).as_string()} DISABLE for the window, if it may"
-        for table in named:
-            yield Finding(
-                "event_trigger_table",
-                REFUSE,
-                table_name(table),
-                f"The function {trigger.function}() of event trigger {trigger.name} names it, and runs in the middle of its own move, "
-                "when neither name stands for it.",
-                f"Add {table.name} to multischema_keep; or {disable}, and accept the finding event_trigger_table.",
-                acceptable=True,
-            )
-        if not named:
-            yield Finding(
-                "event_trigger",
-                WARN,
-                trigger.name,
-                f"Event trigger on {trigger.event}: {trigger.function}() runs inside every step, and can slow it down or veto it.",
-                f"Read the function; {disable}.",
             )
 
 

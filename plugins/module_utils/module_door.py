@@ -52,6 +52,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
             "types": {"type": "raw"},
             "compatibility_view": {"type": "bool"},
         },
+        "required_one_of": [["tables", "types"]],
     },
     "keep": {"type": "list", "elements": "str", "default": []},
     "unplaced": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
@@ -65,6 +66,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
     "view_defaults": {"type": "bool", "default": False},
     "application_roles": {"type": "list", "elements": "str", "default": []},
     "search_path": {"type": "str", "choices": list(SEARCH_PATHS), "default": "roles"},
+    "repair_routines": {"type": "list", "elements": "str", "default": []},
 }
 
 

@@ -20,6 +20,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Plan,
     Step,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.reading import Readings
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
     DEFAULT_ACL_OBJECTS,
     CopyDefaultPrivileges,
@@ -137,6 +139,7 @@ def _accept(findings: Iterable[Finding], configuration: Configuration) -> Iterat
 def make_plan(
     catalog: Catalog,
     configuration: Configuration,
+    readings: Readings,
     *,
     environment: str = "",
     host: str = "",
@@ -145,7 +148,10 @@ def make_plan(
 ) -> Plan:
     """Decide everything.
 
+    Whoever has a parser calls ``planning.plan_now`` instead, which cannot forget to read.
+
     :param catalog: one observation, with the effect of journaled steps taken out (`steps.rewind`).
+    :param readings: of this catalog's texts.
     :param made_at: time of planning in ISO 8601, for people; not part of the digest.
     :returns: the plan, with its refusals among the findings; it never raises for what it finds in a database.
     """
@@ -156,7 +162,9 @@ def make_plan(
     steps += [MoveTables.build(catalog, group, elsewhere) for group in placed.moving if group.schema in configuration.target_names]
     # Types after the tables and right before the paths: bare names of what can have no alias are found again at once.
     steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
-    situation = Situation(catalog, configuration, placed)
+    situation = Situation(catalog, configuration, placed, readings)
+    targets = {table.oid: target for _, table, target in situation.moves}
+    steps += [RoutinePath.build(catalog, v.routine, v.path, targets) for v in situation.verdicts.routines.values() if v.repair]
     steps += [SetSearchPath.build(catalog, c.role, c.items) for c in situation.path_changes if c.outcome == CHANGED and c.able]
     for check in CHECKS:
         findings.extend(check(situation))

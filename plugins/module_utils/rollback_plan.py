@@ -16,6 +16,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.move_step import
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Lock, Member, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_paths import path_back
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_types import type_back
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
@@ -242,6 +243,8 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
         elif step.kind == SetSearchPath.kind:
             step, found = path_back(catalog, step, accepted)
             refusals.extend(found)
+        elif step.kind == RoutinePath.kind:
+            step = RoutinePath.as_found(catalog, step)
         elif catalog.schema(str(step.detail["schema"])) is None:
             step = replace(step, undo=(), title=f"Undo: {step.title}; the schema is gone already")
         elif step.kind == CreateSchema.kind and ("schema_not_empty", step.detail["schema"]) in accepted:

@@ -89,9 +89,10 @@ def effective(catalog: Catalog, role: str | None) -> str | None:
 def receiving(configuration: Configuration, placed: Placed) -> tuple[str, ...]:
     """Schemas that tables or types move to: the one that most of them move to first, equal ones in the order of the configuration.
 
-    ``CREATE TABLE IF NOT EXISTS`` looks only into the first schema of a path, so that should be the one with the most tables.
+    ``CREATE TABLE IF NOT EXISTS`` looks only into the first schema of a path, so that should be the one with the most tables;
+    partitions do not count.
     """
-    counts = Counter(group.schema for group in placed.moving for _ in group.members)
+    counts = Counter(group.schema for group in placed.moving for table in group.members if not table.is_partition)
     used = {*counts, *(move.schema for move in placed.types)}
     return tuple(sorted((name for name in configuration.target_names if name in used), key=lambda name: -counts[name]))
 

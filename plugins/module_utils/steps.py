@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
     CopyDefaultPrivileges,
     CreateSchema,
@@ -15,7 +16,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps imp
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
 
-KINDS = {kind.kind: kind for kind in (CreateSchema, GrantUsage, CopyDefaultPrivileges, MoveTables, MoveType, SetSearchPath)}
+KINDS = {kind.kind: kind for kind in (CreateSchema, GrantUsage, CopyDefaultPrivileges, MoveTables, MoveType, RoutinePath, SetSearchPath)}
 
 
 def rewind(catalog: Catalog, done: Iterable[Step]) -> Catalog:

@@ -17,15 +17,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import pen
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
-from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import Evidence, verify_tables
 from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 from tests.integration.databases import Target
@@ -90,7 +89,7 @@ class Core:
     def plan(self) -> Plan:
         """What is planned now, journaled steps taken back."""
         catalog, entries = self.observe()
-        return make_plan(rewind(catalog, [entry.step for entry in entries]), self.configuration)
+        return plan_now(catalog, [entry.step for entry in entries], self.configuration)
 
     def left(self) -> list[str]:
         """Ids of the steps that are not done."""
@@ -112,7 +111,7 @@ class Core:
         catalog, entries = self.observe()
         steps = [entry.step for entry in entries]
         members = [member for step in steps for member in step.members]
-        plan = make_plan(rewind(catalog, steps), self.configuration)
+        plan = plan_now(catalog, steps, self.configuration)
         source = self.configuration.source_schema
         views = [member.oid for member in members if member.view]
         with self.connect() as database:

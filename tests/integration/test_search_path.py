@@ -387,3 +387,14 @@ def test_a_path_that_someone_has_set_since_is_not_overwritten_by_the_rollback(sh
     core.roll_back()
     assert target.rows(_IN_DATABASE, (web,)) == [("search_path=sales, pg_catalog",)]
     assert target.rows(_IN_DATABASE, (other,)) == []
+
+
+def test_a_path_of_the_server_that_cannot_be_seen_is_left_alone(shop: Shop) -> None:
+    web = shop.role("web")
+    mover = shop.role("mover", "CREATEROLE", "ALTER ROLE {} SET search_path = pg_catalog")
+    seen = _login(shop, mover)(web).plan()
+    assert [f.object for f in named(seen, "search_path_unknown")] == [web]
+    superuser = shop.role("boss", "SUPERUSER", "ALTER ROLE {} SET search_path = pg_catalog")
+    by_files = _login(shop, superuser)(web).plan()
+    assert named(by_files, "search_path_unknown") == []
+    assert "sales" in named(by_files, "search_path")[0].reason

@@ -17,9 +17,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     Extension,
     Publication,
     Role,
-    Routine,
     TypeName,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from tests.unit import builders as b
@@ -55,8 +55,14 @@ class Case:
 SERIAL = table("orders", sequences=(b.sequence("orders_id_seq"),))
 
 
-def routine(source: str = "", row_types: tuple[int, ...] = ()) -> Routine:
-    return Routine(oid("next_number"), "public", "next_number", "public.next_number()", source, row_types)
+def routine(source: str = "", row_types: tuple[int, ...] = (), **facts: Any) -> Routine:
+    return Routine(oid("next_number"), "public", "next_number", "public.next_number()", source, row_types, **facts)
+
+
+def audited(source: str, enabled: bool = True) -> Catalog:
+    """A database with an event trigger."""
+    log = Routine(oid("log"), "public", "log", "public.log()", source, returns="event_trigger")
+    return two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", enabled, log.oid),), routines=(log,))
 
 
 def two(*extra: Any, **values: Any) -> Catalog:
@@ -399,15 +405,15 @@ CASES = [
         "event_trigger",
         "warn",
         "audit",
-        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", True, "BEGIN RAISE NOTICE 'my_orders'; END"),)),
+        audited("BEGIN RAISE NOTICE 'orders'; END"),
     ),
     Case(
         "event_trigger_table",
         "refuse",
         "public.orders",
-        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", True, "INSERT INTO public.orders VALUES (1)"),)),
-        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", False, "INSERT INTO public.orders VALUES (1)"),)),
-        two(event_triggers=(EventTrigger("audit", "ddl_command_end", "public.log", True, "INSERT INTO public.my_orders VALUES (1)"),)),
+        audited("BEGIN INSERT INTO public.orders VALUES (1); END"),
+        audited("BEGIN INSERT INTO public.orders VALUES (1); END", enabled=False),
+        audited("BEGIN INSERT INTO public.my_orders VALUES (1); END"),
         acceptable=True,
         says="Add orders to multischema_keep",
     ),
@@ -523,7 +529,7 @@ CASES = [
         "public.next_number()",
         catalog(SERIAL, routines=(routine("BEGIN RETURN nextval('orders_id_seq'); END"),)),
         catalog(SERIAL, routines=(routine("BEGIN RETURN nextval('other_orders_id_seq_2'); END"),)),
-        catalog(replace(SERIAL, sequences=(b.sequence("orders_id_seq", identity=True),)), routines=(routine("orders_id_seq"),)),
+        catalog(SERIAL, routines=(routine("BEGIN RAISE NOTICE 'orders_id_seq'; END"),)),
         says="orders_id_seq",
     ),
     Case(
@@ -603,6 +609,22 @@ ELSEWHERE = {
         "rule_never_wins",
         "unlisted_target",
         "unplaced_table",
+    },
+    "test_findings_routines.py": {
+        "catalog_query",
+        "dynamic_sql",
+        "expression_names",
+        "foreign_table_text",
+        "job_text",
+        "repair_impossible",
+        "repair_needless",
+        "repair_not_owner",
+        "routine_breaks",
+        "routine_changes",
+        "routine_repaired",
+        "routine_unread",
+        "routine_without_view",
+        "trigger_schema",
     },
     "test_planner.py": {"accepted_nothing"},
     "test_search_path.py": {

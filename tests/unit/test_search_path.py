@@ -93,9 +93,10 @@ def test_the_schema_of_the_user_counts_as_the_one_that_it_stands_for() -> None:
 
 
 def test_the_schema_that_receives_most_tables_comes_first() -> None:
-    seen = catalog(table("a"), table("tree", "p"), partition("leaf", "tree"), table("b"), table("stays"))
-    wanted = configuration({"none": "x*", "one": "a", "same": "b", "two": "tree"}, unplaced="keep")
-    assert receiving(wanted, place(seen, wanted)) == ("two", "one", "same")
+    tree = (table("tree", "p"), *(partition(f"leaf{n}", "tree") for n in range(5)))
+    seen = catalog(table("a"), table("b"), *tree, table("c1"), table("c2"), table("stays"))
+    wanted = configuration({"none": "x*", "one": "a", "same": "b", "tree": "tree", "two": "c*"}, unplaced="keep")
+    assert receiving(wanted, place(seen, wanted)) == ("two", "one", "same", "tree")
 
 
 def test_the_narrower_setting_wins() -> None:
