@@ -97,8 +97,7 @@ def introspection(s: Situation) -> Iterator[Finding]:
         "every column nullable. CREATE TABLE x (LIKE old_name INCLUDING ALL) makes a table without defaults, NOT NULL and indexes. "
         "ALTER TABLE old_name RENAME COLUMN, RENAME TO and ALTER COLUMN … SET DEFAULT succeed, and change the view alone. None of this "
         "is an error.",
-        "Pause migration tools and code generators, or give them the new names (a search_path of their own); verify finds views "
-        "that were changed.",
+        "Give code generators and the like the new names, or a search_path of their own; verify finds views that were changed.",
     )
 
 

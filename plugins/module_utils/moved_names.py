@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Table
+from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import copied_defaults
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import CONSTRAINT, Reference
 
@@ -14,13 +15,17 @@ TABLE, SEQUENCE, INDEX, CONSTRAINT_NAME = "table", "sequence", "index", "constra
 
 @dataclass(frozen=True)
 class Moved:
-    """Something that moves, known by its name. ``view``: whether a view takes the name; never for anything but a table."""
+    """Something that moves, known by its name.
+
+    ``view``: whether a view takes the name; never for anything but a table. ``defaults``: columns whose default that view carries.
+    """
 
     kind: str
     name: str
     table: Table
     target: str
     view: bool
+    defaults: frozenset[str] = frozenset()
 
 
 class MovedNames:
@@ -35,7 +40,8 @@ class MovedNames:
         for key in catalog.foreign_keys:
             foreign_keys.setdefault(key.child, []).append(key.name)
         for group, table, target in moves:
-            self._relations[table.name] = Moved(TABLE, table.name, table, target, group.view)
+            carried = frozenset(default.column for default in copied_defaults(table)) if group.view_defaults else frozenset()
+            self._relations[table.name] = Moved(TABLE, table.name, table, target, group.view, carried)
             for sequence in table.sequences:
                 self._relations[sequence.name] = Moved(SEQUENCE, sequence.name, table, target, False)
             for index in table.indexes:

@@ -137,9 +137,13 @@ UPDATES = (
 WITHOUT_DEFAULTS = {UPDATES[0]: [(None,)], UPDATES[1]: [(None, None)], UPDATES[2]: [(None,)], UPDATES[3]: "23502"}
 
 
+RESET = "CREATE FUNCTION reset() RETURNS void LANGUAGE sql AS 'UPDATE orders SET note = DEFAULT'"
+
+
 def test_update_to_default_writes_null_through_a_view_and_the_plan_warns(empty: Target) -> None:
-    empty.execute(SQL)
+    empty.execute(SQL, RESET)
     core = moving(empty)
+    assert the(core.plan(), "routine_changes").object == "public.reset()"
     finding = the(core.plan(), "view_update_default")
     assert finding.affects == ("public.orders (status, note, total)",), "made is NOT NULL, so that one is an error"
     assert "multischema_view_defaults" in finding.remedy
@@ -149,12 +153,13 @@ def test_update_to_default_writes_null_through_a_view_and_the_plan_warns(empty: 
 
 
 def test_views_that_carry_defaults_mean_what_the_table_means(empty: Target) -> None:
-    empty.execute(SQL, "ALTER TABLE orders ADD number text DEFAULT 'n' || nextval('orders_id_seq')")
+    empty.execute(SQL, RESET, "ALTER TABLE orders ADD number text DEFAULT 'n' || nextval('orders_id_seq')")
     dump, before = empty.server.dump_schema(empty.name), outcomes(empty, (*WORKS, *UPDATES))
     core = moving(empty, view_defaults=True)
     plan = core.plan()
     assert the(plan, "view_defaults").affects == ("public.orders (made, note, status, total)",)
     assert the(plan, "view_update_default").affects == ("public.orders (number)",), "its text names a sequence that moves"
+    assert findings(plan, "routine_changes") == []
     core.apply()
     assert core.plan().digest == plan.digest
     assert outcomes(empty, (*WORKS, *UPDATES)) == before
