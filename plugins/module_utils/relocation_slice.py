@@ -10,12 +10,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities_of
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -136,14 +137,15 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             journal.drop()
             return {"changed": True, "outcomes": []}
         steps, undo, already = _todo(journal, work)
-        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts))
+        before = read_identities_of(database, [*steps, *(step for _, step in undo)])
+        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts), before=before)
         try:
             if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
-                working = Crew(connect, work.run, pace, stop).apply(steps, workers)
+                working = Crew(connect, work.run, pace, stop, before).apply(steps, workers)
             else:
                 working = relocator.roll_back(undo) if undo else relocator.apply(steps)
             for outcome in working:
-                outcomes.append(asdict(outcome))
+                outcomes.append(vars(outcome))
         except MultischemaError as error:
             error.result = {"done": len(outcomes), "changed": bool(outcomes)}
             if not database.broken:
@@ -155,7 +157,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             "changed": bool(outcomes),
             "outcomes": outcomes,
             "already": already,
-            "waiting": asdict(relocator.unfinished) if relocator.unfinished and not complete else None,
+            "waiting": vars(relocator.unfinished) if relocator.unfinished and not complete else None,
             "interrupted": stop.interrupted,
         }
         if stop.interrupted or (work.end and complete):
