@@ -132,12 +132,6 @@ def _publications(database: Database, server: Server, scope: Mapping[str, Any]) 
     )
 
 
-def _views(database: Database, scope: Mapping[str, Any]) -> tuple[View, ...]:
-    plain = {oid for (oid,) in database.rows(q.PLAIN_VIEWS, scope)}
-    rows = database.rows(q.VIEWS, scope)
-    return tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5], row[0] in plain) for row in rows)
-
-
 def _role_names(parts: Iterable[str | None], tables: Iterable[Table]) -> list[str]:
     names = set(filter(None, parts))
     for table in tables:
@@ -199,7 +193,7 @@ def read_catalog(
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
             routines=read_routines(database, server.version_num, scope),
-            views=_views(database, scope),
+            views=tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
             dependents=tuple(Dependent(*row) for row in database.rows(q.DEPENDENTS, scope)),
             contents=tuple(SchemaObject(*row) for row in database.rows(q.CONTENTS, scope)),
             foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
