@@ -76,6 +76,18 @@ class MoveType:
         )
 
     @staticmethod
+    def problems(database: Database, step: Step, undo: bool) -> list[str]:
+        """Whether the type that was planned is the one that has moved; told by its OID."""
+        if undo and not step.undo:
+            return []
+        schema = str(step.detail["from" if undo else "to"])
+        rows = database.rows(_PLACE, (step.detail["type"],))
+        if not rows:
+            return [f"{step.detail['name']} (OID {step.detail['type']}) is not there any more"]
+        place = qualified(*rows[0])
+        return [] if rows[0][0] == schema else [f"{place} (OID {step.detail['type']}) is not in {schema}: another one was moved"]
+
+    @staticmethod
     def rewind(catalog: Catalog, steps: Sequence[Step]) -> Catalog:
         """The catalog as if these types still stood in the source schema, without their aliases."""
         moved = {step.detail["type"] for step in steps}
@@ -109,11 +121,3 @@ def aliases_of(catalog: Catalog, step: Step) -> list[UserType]:
         and found.base == step.detail["type"]
         and found.name == step.detail["name"]
     ]
-
-
-def type_problems(database: Database, step: Step, schema: str) -> list[str]:
-    """Whether the type that was planned is the one that stands in ``schema`` now; told by its OID."""
-    rows = database.rows(_PLACE, (step.detail["type"],))
-    if not rows:
-        return [f"{step.detail['name']} (OID {step.detail['type']}) is not there any more"]
-    return [] if rows[0][0] == schema else [f"{qualified(*rows[0])} (OID {step.detail['type']}) is not in {schema}: another one was moved"]
