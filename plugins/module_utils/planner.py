@@ -160,11 +160,12 @@ def make_plan(
     steps = list(_schema_steps(catalog, configuration, placed, findings))
     elsewhere = children_elsewhere(catalog)
     steps += [MoveTables.build(catalog, group, elsewhere) for group in placed.moving if group.schema in configuration.target_names]
-    # Types after the tables and right before the paths: bare names of what can have no alias are found again at once.
-    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
     situation = Situation(catalog, configuration, placed, readings)
     targets = {table.oid: target for _, table, target in situation.moves}
     steps += [RoutinePath.build(catalog, v.routine, v.path, targets) for v in situation.verdicts.routines.values() if v.repair]
+    # Types after the routines, whose signatures name them, and right before the paths: bare names of what can have no alias are
+    # found again at once.
+    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
     steps += [SetSearchPath.build(catalog, c.role, c.items) for c in situation.path_changes if c.outcome == CHANGED and c.able]
     for check in CHECKS:
         findings.extend(check(situation))
