@@ -43,6 +43,11 @@ SELECT p.oid::bigint, n.nspname, p.proname,
  ORDER BY p.oid
 """
 
+AGGREGATES = """
+SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ WHERE p.prokind = 'a' AND n.nspname <> 'pg_catalog' ORDER BY 1
+"""
+
 # Everything in the catalog that calls a routine by its OID. An index with an expression stands for its table.
 WIRING = f"""
 WITH own AS (SELECT p.oid FROM pg_catalog.pg_proc p {_OWN}), wired AS (
@@ -83,7 +88,7 @@ SELECT w.routine::bigint, 'routine', p.proname, 0, '', '', p.oid::bigint
 """
 
 # 1079 is regclass(text), 3495 to_regclass, 1665 pg_get_serial_sequence, 2205 the type regclass.
-_NAMES = r"~ ':funcid (1079|3495|1665) |COERCEVIAIO :arg \{[A-Z]+ .*:resulttype 2205 '"
+_NAMES = "LIKE ANY (ARRAY['%%:funcid 1079 %%', '%%:funcid 3495 %%', '%%:funcid 1665 %%', '%%COERCEVIAIO%%:resulttype 2205 %%'])"
 
 EXPRESSIONS = f"""
 WITH found AS (

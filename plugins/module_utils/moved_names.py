@@ -43,7 +43,8 @@ class MovedNames:
             for name in (*foreign_keys.get(table.oid, ()), *(index.name for index in table.indexes)):
                 self._constraints[name] = Moved(CONSTRAINT_NAME, name, table, target, False)
         moving = {moved.name for moved in self._relations.values()}
-        self._others = {(rel.schema, rel.name) for rel in catalog.relations if rel.schema != self._source and rel.name in moving}
+        elsewhere = (rel for rel in (*catalog.relations, *catalog.namesakes) if rel.schema != self._source)
+        self._others = {(rel.schema, rel.name) for rel in elsewhere if rel.name in moving}
 
     def words(self, text_words: Iterable[str]) -> list[Moved]:
         """Tables and sequences whose names are among words."""

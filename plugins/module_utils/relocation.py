@@ -27,7 +27,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
     view_problems,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import (
     DEADLOCK,
     LOCK_NOT_AVAILABLE,
@@ -274,7 +275,7 @@ class Relocator:
     def _do(self, step: Step, attempt: int) -> float:
         before, after, held = self._run_statements(step, step.do)
         identity: dict[str, Any] = {}
-        if step.phase == PHASE_TABLES:
+        if step.kind == MoveTables.kind:
             self._check(step, before, after, str(step.detail["from"]), str(step.detail["to"]))
             identity = {str(oid): item for oid, item in after.items()}
             identity["views"] = self._check_views(step)
@@ -286,7 +287,7 @@ class Relocator:
 
     def _undo(self, entry: Entry, step: Step) -> float:
         before, after, held = self._run_statements(step, step.undo)
-        if step.phase == PHASE_TABLES:
+        if step.kind == MoveTables.kind:
             self._check(step, before, after, str(step.detail["to"]), str(step.detail["from"]))
         self.journal.record_undone(self.run, entry)
         return held

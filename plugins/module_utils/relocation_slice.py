@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import u
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.relocation import HeadStart, Pace, Relocator, check_pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import HeadStart, Outcome, Pace, Relocator, check_pace
 
 ADVISORY_LOCK_WAIT_S = 5.0
 
@@ -139,7 +140,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts))
         try:
             if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
-                working = Crew(connect, work.run, pace, stop).apply(steps, workers)
+                working = _side_by_side(Crew(connect, work.run, pace, stop), relocator, steps, workers)
             else:
                 working = relocator.roll_back(undo) if undo else relocator.apply(steps)
             for outcome in working:
@@ -161,6 +162,17 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         if stop.interrupted or (work.end and complete):
             result["journal"] = _leave(journal, work, "interrupted" if not complete else "completed")
         return result
+
+
+def _side_by_side(crew: Crew, relocator: Relocator, steps: Sequence[Step], workers: int) -> Iterator[Outcome]:
+    """Tables move side by side; what comes after the moves needs all of them."""
+    moves = [step for step in steps if step.kind == MoveTables.kind]
+    done = 0
+    for outcome in crew.apply(moves, workers) if moves else ():
+        done += 1
+        yield outcome
+    if done == len(moves):
+        yield from relocator.apply(step for step in steps if step.kind != MoveTables.kind)
 
 
 def _leave(journal: Journal, work: Slice, outcome: str) -> dict[str, Any] | None:
