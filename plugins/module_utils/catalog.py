@@ -13,6 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
+    ExtensionUse,
+    PathSetting,
+    PathUser,
+    PinnedRoutine,
+    SharedName,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
     Argument,
     Expression,
@@ -21,6 +28,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines
     Routine,
     Wiring,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 
 T = TypeVar("T")
 
@@ -35,6 +43,12 @@ RELATION_KINDS = {
     "c": "composite type",
     "t": "TOAST table",
 }
+
+
+# What a table may have that decides what a view in its place can do.
+PRIMARY_KEY = "primary_key"
+NAMED_KEY = "named_key"  # a primary key, unique or exclusion constraint
+TRAITS = (PRIMARY_KEY, NAMED_KEY)
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,26 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class ColumnDefault:
+    """The default of a column that is neither generated nor an identity.
+
+    ``expression`` is its text, empty where it names a sequence or another relation: that text changes when those move.
+    ``sequences`` are the OIDs of those it takes numbers from.
+    """
+
+    column: str
+    expression: str = ""
+    nullable: bool = True
+    sequences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """A relation with rows of its own or of its partitions: relkind ``r``, ``p`` or ``f``.
 
     ``structure`` maps a part (columns, constraints, indexes, triggers, policies, rules, options) to an MD5 of what the
     catalog stores for it, in a form that a move does not change: two observations differ exactly where someone
-    altered the table.
+    altered the table. ``traits`` are those of :data:`TRAITS` that it has.
     """
 
     oid: int
@@ -101,6 +129,8 @@ class Table:
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
+    defaults: tuple[ColumnDefault, ...] = ()
+    traits: tuple[str, ...] = ()
     row_type: str = ""
     array_type: str = ""
     bytes_estimate: int = 0
@@ -136,7 +166,10 @@ class TypeName:
 
 @dataclass(frozen=True)
 class View:
-    """A view or materialized view that reads tables; it follows them by OID."""
+    """A view or materialized view that reads tables; it follows them by OID.
+
+    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    """
 
     oid: int
     schema: str
@@ -144,6 +177,7 @@ class View:
     kind: str
     reads: tuple[int, ...]
     definition: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,6 +252,15 @@ class EventTrigger:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """An extension that is installed in the database, and the schema of its objects."""
+
+    name: str
+    schema: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class Role:
     """A role that owns or is granted something here.
 
@@ -252,6 +295,8 @@ class Server:
     use_on_schemas: tuple[str, ...] = ()
     public_uses_source: bool = True
     role_called_public: bool = False
+    search_path: str | None = '"$user", public'  # of the server's own configuration; None where it cannot be seen
+    owns_database: bool = True
 
     @property
     def major(self) -> int:
@@ -284,6 +329,13 @@ class Catalog:
     mentions: tuple[Mention, ...] = ()
     remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    user_types: tuple[UserType, ...] = ()
+    search_paths: tuple[PathSetting, ...] = ()
+    path_users: tuple[PathUser, ...] = ()
+    shared_names: tuple[SharedName, ...] = ()
+    extension_uses: tuple[ExtensionUse, ...] = ()
+    pinned_routines: tuple[PinnedRoutine, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
         """The schema of that name, or None."""
@@ -297,6 +349,10 @@ class Catalog:
     def role(self, name: str) -> Role | None:
         """The role of that name, or None where it does not exist (``PUBLIC`` never does)."""
         return next((role for role in self.roles if role.name == name), None)
+
+    def path_user(self, name: str) -> PathUser | None:
+        """What is known of a role's paths, or None."""
+        return next((user for user in self.path_users if user.name == name), None)
 
     def by_oid(self) -> dict[int, Table]:
         """Tables by OID."""
@@ -334,6 +390,13 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "mentions": Mention,
         "remote_tables": RemoteTable,
         "roles": Role,
+        "extensions": Extension,
+        "user_types": UserType,
+        "search_paths": PathSetting,
+        "path_users": PathUser,
+        "shared_names": SharedName,
+        "extension_uses": ExtensionUse,
+        "pinned_routines": PinnedRoutine,
     },
     Table: {
         "acl": Grant,
@@ -341,6 +404,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "indexes": Index,
         "sequences": OwnedSequence,
         "statistics": Statistics,
+        "defaults": ColumnDefault,
     },
     Schema: {"grants": Grant},
     Routine: {"arguments": Argument, "wiring": Wiring},

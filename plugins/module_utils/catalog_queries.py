@@ -114,6 +114,27 @@ SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname, pg_get_userbyid(
  WHERE n.nspname = ANY(%(scope)s) OR cn.nspname = ANY(%(scope)s) ORDER BY 1, 2
 """
 
+# Defaults of columns that are not generated (an identity has none). One that depends on a relation, or on a relation's row
+# type, would read differently once that has moved, so its text is left out; its sequences are given by OID.
+DEFAULTS = f"""
+SELECT d.adrelid::bigint, a.attname, CASE WHEN bool_or(r.oid IS NOT NULL) THEN '' ELSE pg_get_expr(d.adbin, d.adrelid) END,
+       NOT a.attnotnull, COALESCE(array_agg(r.oid::bigint ORDER BY r.oid) FILTER (WHERE r.relkind = 'S'), '{{}}')
+  FROM pg_catalog.pg_attrdef d
+  {_OF_SCOPE.format(oid="d.adrelid")}
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated = ''
+  LEFT JOIN pg_catalog.pg_depend x ON x.classid = 'pg_catalog.pg_attrdef'::regclass AND x.objid = d.oid AND x.deptype = 'n'
+       AND x.refclassid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)
+  LEFT JOIN pg_catalog.pg_type t ON x.refclassid = 'pg_catalog.pg_type'::regclass AND t.oid = x.refobjid
+  LEFT JOIN pg_catalog.pg_class r ON r.oid = CASE WHEN t.oid IS NULL THEN x.refobjid ELSE t.typrelid END
+ GROUP BY d.adrelid, d.adnum, a.attname, a.attnotnull, d.adbin ORDER BY d.adrelid, d.adnum
+"""
+
+TRAITS = f"""
+SELECT k.conrelid::bigint, CASE WHEN bool_or(k.contype = 'p') THEN ARRAY['named_key', 'primary_key'] ELSE ARRAY['named_key'] END
+  FROM pg_catalog.pg_constraint k
+  {_OF_SCOPE.format(oid="k.conrelid")} WHERE k.contype IN ('p', 'u', 'x') GROUP BY 1 ORDER BY 1
+"""
+
 # What the catalog stores about a table's parts, in forms that do not contain the names of schemas: expressions as node
 # trees, other objects as OIDs. A move leaves all of it alone, an ALTER does not. Parse locations are taken out because
 # they say nothing and pg_get_expr does not show them.
@@ -198,6 +219,26 @@ SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.ref
  GROUP BY v.oid, vn.nspname, v.relname, v.relkind, r.ev_action::text ORDER BY v.oid
 """
 
+# Views under the name of a table elsewhere that show just that table. PostgreSQL before 16 names the table with each column.
+PLAIN_VIEWS = """
+WITH pair AS (
+  SELECT v.oid, tn.nspname, t.relname, t.oid AS base
+    FROM pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace AND vn.nspname = %(source)s
+    JOIN pg_catalog.pg_class t ON t.relname = v.relname AND t.relkind IN ('r', 'p', 'f')
+    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace AND tn.nspname = ANY(%(scope)s)
+   WHERE v.relkind = 'v'
+), columns AS (
+  SELECT pair.base, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS bare,
+         string_agg(quote_ident(pair.relname) || '.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) AS long
+    FROM pair JOIN pg_catalog.pg_attribute a ON a.attrelid = pair.base AND a.attnum > 0 AND NOT a.attisdropped GROUP BY pair.base
+)
+SELECT pair.oid::bigint FROM pair JOIN columns ON columns.base = pair.base
+  JOIN LATERAL (VALUES (columns.bare), (columns.long)) AS wanted(list) ON
+       regexp_replace(' SELECT ' || wanted.list || ' FROM ' || quote_ident(nspname) || '.' || quote_ident(relname) || ';', '\\s+', ' ', 'g')
+       = regexp_replace(pg_get_viewdef(pair.oid), '\\s+', ' ', 'g')
+ GROUP BY pair.oid
+"""
+
 # What PostgreSQL would name when DROP VIEW fails: dependents of the view itself and of its row and array type.
 DEPENDENTS = """
 WITH view AS (
@@ -253,6 +294,11 @@ EVENT_TRIGGERS = """
 SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D', p.oid::bigint
   FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY e.evtname
+"""
+
+EXTENSIONS = """
+SELECT e.extname, n.nspname, e.extversion FROM pg_catalog.pg_extension e
+  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname
 """
 
 ROLES = """

@@ -80,6 +80,8 @@ def _other_changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[st
         "views": "views that read the tables",
         "publications": "publications",
         "default_privileges": "default privileges",
+        "types": "types",
+        "search_paths": "search paths",
     }
     for key, text in words.items():
         gone = [item for item in before[key] if item not in after[key]]

@@ -37,6 +37,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType, type_problems
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
@@ -279,6 +280,8 @@ class Relocator:
             self._check(step, before, after, str(step.detail["from"]), str(step.detail["to"]))
             identity = {str(oid): item for oid, item in after.items()}
             identity["views"] = self._check_views(step)
+        if step.kind == MoveType.kind:
+            _raise_if(type_problems(self.database, step, str(step.detail["to"])), step)
         if step.kind == GrantUsage.kind:
             missing = self.database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
             _raise_if([f"{name} still may not use {step.detail['schema']}" for (name,) in missing], step)
@@ -289,6 +292,8 @@ class Relocator:
         before, after, held = self._run_statements(step, step.undo)
         if step.kind == MoveTables.kind:
             self._check(step, before, after, str(step.detail["to"]), str(step.detail["from"]))
+        if step.kind == MoveType.kind and step.undo:
+            _raise_if(type_problems(self.database, step, str(step.detail["from"])), step)
         self.journal.record_undone(self.run, entry)
         return held
 

@@ -6,6 +6,7 @@ slices of a run together is the lease in the journal.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -18,9 +19,15 @@ from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.relocation import HeadStart, Outcome, Pace, Relocator, check_pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
+    HeadStart,
+    Outcome,
+    Pace,
+    Relocator,
+    check_pace,
+)
 
 ADVISORY_LOCK_WAIT_S = 5.0
 
@@ -117,6 +124,17 @@ def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, 
     return steps, [], [item["id"] for item in items if item["id"] in done]
 
 
+def _apply(relocator: Relocator, crew: Crew, steps: Sequence[Step], workers: int) -> Iterator[Outcome]:
+    """Moves side by side, where that is asked for; what comes after them one by one, once all of them are through."""
+    together = list(itertools.takewhile(lambda step: step.kind == MoveTables.kind, steps)) if workers > 1 else []
+    outcomes = 0
+    for outcome in crew.apply(together, workers) if together else ():
+        outcomes += 1
+        yield outcome
+    if outcomes == len(together):
+        yield from relocator.apply(steps[outcomes:])
+
+
 def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers: int, stop: StopSign) -> dict[str, Any]:
     """Do a slice.
 
@@ -139,10 +157,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         steps, undo, already = _todo(journal, work)
         relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts))
         try:
-            if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
-                working = _side_by_side(Crew(connect, work.run, pace, stop), relocator, steps, workers)
-            else:
-                working = relocator.roll_back(undo) if undo else relocator.apply(steps)
+            working = relocator.roll_back(undo) if undo else _apply(relocator, Crew(connect, work.run, pace, stop), steps, workers)
             for outcome in working:
                 outcomes.append(asdict(outcome))
         except MultischemaError as error:
@@ -162,17 +177,6 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         if stop.interrupted or (work.end and complete):
             result["journal"] = _leave(journal, work, "interrupted" if not complete else "completed")
         return result
-
-
-def _side_by_side(crew: Crew, relocator: Relocator, steps: Sequence[Step], workers: int) -> Iterator[Outcome]:
-    """Tables move side by side; what comes after the moves needs all of them."""
-    moves = [step for step in steps if step.kind == MoveTables.kind]
-    done = 0
-    for outcome in crew.apply(moves, workers) if moves else ():
-        done += 1
-        yield outcome
-    if done == len(moves):
-        yield from relocator.apply(step for step in steps if step.kind != MoveTables.kind)
 
 
 def _leave(journal: Journal, work: Slice, outcome: str) -> dict[str, Any] | None:

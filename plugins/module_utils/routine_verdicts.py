@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ansible_collections.dbops.multischema.plugins.module_utils import reading as r
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine, Wiring
+from ansible_collections.dbops.multischema.plugins.module_utils.globs import matches
 from ansible_collections.dbops.multischema.plugins.module_utils.moved_names import MovedNames
-from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group, matches
+from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Reading, Readings
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_effects import Effect, Effects
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Role, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.path_changes import PathChange, path_changes
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group, Placed
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Readings
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_verdicts import Verdicts, judge
@@ -30,7 +31,12 @@ class Situation:
     @cached_property
     def targets(self) -> frozenset[str]:
         """Schemas that receive something."""
-        return frozenset(target for _, _, target in self.moves)
+        return frozenset([*(target for _, _, target in self.moves), *(move.schema for move in self.placed.types)])
+
+    @cached_property
+    def path_changes(self) -> tuple[PathChange, ...]:
+        """What becomes of the search paths that the configuration speaks of."""
+        return path_changes(self.catalog, self.configuration, self.placed)
 
     @cached_property
     def verdicts(self) -> Verdicts:

@@ -92,6 +92,11 @@ def keyword(word: str) -> Composable:
     return sql.SQL(word)
 
 
+def server_text(text: str) -> Composable:
+    """SQL that PostgreSQL itself has written (``pg_get_expr``, with nothing but ``pg_catalog`` in the path), as it is."""
+    return sql.SQL(_refuse_nul(text))
+
+
 def nothing() -> Composable:
     """An empty piece of SQL, for an optional clause."""
     return sql.SQL("")
