@@ -67,12 +67,19 @@ def database(empty: Target) -> Target:
     return empty
 
 
-@pytest.mark.parametrize("views", [True, False], ids=["with views", "without views"])
-def test_what_is_predicted_is_what_happens(database: Target, views: bool) -> None:
+VARIANTS: dict[str, dict[str, Any]] = {
+    "with views": {},
+    "without views": {"compatibility_views": False},
+    "with types": {"placement": [{"schema": "app", "tables": MOVES, "types": ["mood", "pair"]}]},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_predicted_is_what_happens(database: Target, variant: str) -> None:
     before = {probe.name: _answer(database, probe, "public") for probe in PROBES}
     assert {name: said for name, (failed, said) in before.items() if failed} == {}, "they work before"
     dump = database.server.dump_schema(database.name)
-    core = _ready(database, compatibility_views=views)
+    core = _ready(database, **VARIANTS[variant])
     plan = core.plan()
     core.apply()
     after = {probe.name: _answer(database, probe, "app") for probe in PROBES}
@@ -145,6 +152,61 @@ def test_a_default_that_follows_by_oid_is_not_mentioned(empty: Target) -> None:
     assert [finding for finding in core.plan().findings if finding.id == "expression_names"] == []
     core.apply()
     empty.execute("INSERT INTO stays (id) VALUES (100)")
+
+
+# One function with a text body, called from everywhere where the catalog keeps an expression.
+WIRED = """
+CREATE FUNCTION members() RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT count(*) FROM public.users $$;
+CREATE TABLE checked (n int CONSTRAINT few CHECK (n < members() + 10));
+CREATE TABLE indexed (n int);
+INSERT INTO indexed SELECT generate_series(1, 5);
+CREATE INDEX indexed_members ON indexed ((n + members()));
+CREATE MATERIALIZED VIEW shown AS SELECT members() AS n;
+CREATE TABLE secret (n int);
+INSERT INTO secret VALUES (1);
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
+CREATE POLICY some ON secret USING (n < members());
+CREATE TABLE filled (n bigint DEFAULT members());
+CREATE ROLE reader_{0};
+GRANT SELECT ON secret TO reader_{0};
+"""
+USES = (
+    "INSERT INTO checked VALUES (1)",
+    "INSERT INTO indexed VALUES (6)",
+    "ANALYZE indexed",
+    "REINDEX TABLE indexed",
+    "REFRESH MATERIALIZED VIEW shown",
+    "INSERT INTO filled DEFAULT VALUES",
+    "SET ROLE reader_{0}; SELECT * FROM secret",
+)
+
+
+@pytest.mark.parametrize("views", [True, False], ids=["with views", "without views"])
+def test_functions_behind_checks_indexes_policies_and_materialized_views(empty: Target, views: bool) -> None:
+    empty.execute(TABLES, WIRED.format(empty.name))
+    try:
+        core = _ready(empty, compatibility_views=views)
+        found = [finding for finding in core.plan().findings if finding.object == "public.members()"]
+        assert [(finding.id, finding.severity) for finding in found] == ([] if views else [("routine_without_view", "refuse")])
+        for where in (
+            ()
+            if views
+            else (
+                "check few of public.checked",
+                "default n of public.filled",
+                "index indexed_members of public.indexed",
+                "materialized view public.shown",
+                "policy some of public.secret",
+            )
+        ):
+            assert where in found[0].reason
+        core.apply()
+        failing = [use for use in USES if _fails(empty, use.format(empty.name))]
+        assert failing == ([] if views else list(USES))
+        core.roll_back()
+        assert [use for use in USES if _fails(empty, use.format(empty.name))] == []
+    finally:
+        empty.execute(f"DROP OWNED BY reader_{empty.name}", f"DROP ROLE reader_{empty.name}")
 
 
 EVENT_TRIGGER = """
