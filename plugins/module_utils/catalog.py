@@ -313,9 +313,11 @@ class Catalog:
     schemas: tuple[Schema, ...] = ()
     tables: tuple[Table, ...] = ()
     relations: tuple[Relation, ...] = ()
+    namesakes: tuple[Relation, ...] = ()  # what has the name of one of these, in any other schema
     types: tuple[TypeName, ...] = ()
     statistics: tuple[Statistics, ...] = ()
     routines: tuple[Routine, ...] = ()
+    aggregates: tuple[str, ...] = ()  # names of aggregate functions that are not PostgreSQL's own
     views: tuple[View, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     contents: tuple[SchemaObject, ...] = ()
@@ -378,6 +380,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "schemas": Schema,
         "tables": Table,
         "relations": Relation,
+        "namesakes": Relation,
         "types": TypeName,
         "statistics": Statistics,
         "routines": Routine,

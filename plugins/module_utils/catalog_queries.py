@@ -189,6 +189,16 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind
  WHERE n.nspname = ANY(%(scope)s) ORDER BY c.oid
 """
 
+# Elsewhere, so that a name can be looked up on a search_path with more schemas than ours.
+NAMESAKES = """
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname <> ALL(%(scope)s) AND n.nspname NOT IN ('information_schema', 'multischema_journal') AND n.nspname !~ '^pg_'
+   AND c.relname IN (SELECT o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace s ON s.oid = o.relnamespace
+                      WHERE s.nspname = ANY(%(scope)s))
+ ORDER BY c.oid
+"""
+
 TYPES = """
 SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
