@@ -93,7 +93,7 @@ class Statistics:
 class ColumnDefault:
     """The default of a column that is neither generated nor an identity.
 
-    ``expression`` is its text, empty where it names a sequence or another relation: that text changes when those move.
+    ``expression`` is its text, empty where that would change when something else moves: a sequence, or a type, that it names.
     ``sequences`` are the OIDs of those it takes numbers from.
     """
 
