@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
     view_problems,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
+from ansible_collections.dbops.multischema.plugins.module_utils.making_way import MakingWay
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import (
     DEADLOCK,
@@ -34,13 +35,17 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
     QUERY_CANCELED,
     Database,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, Reading
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.standbys import Standbys, too_far_behind
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+LAG_POLL_S = 0.25
 RENEW_EVERY_S = 2.0
+LONG_ATTEMPT_MS = 300  # beyond deadlock_timeout, for an autovacuum to notice that it was cancelled
 PER_MEMBER_MS = 2  # what locking one more member of a tree may take without anyone being in front
 
 _LEFT_BEHIND = """
@@ -58,19 +63,23 @@ SELECT r FROM unnest(%(roles)s) AS r
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient a run is.
+    """How patient a run is, and what it looks at beside its work.
 
     :param lock_timeout_ms: longest wait for one lock, in milliseconds.
     :param deadline_s: how long one step may keep trying, in seconds.
+    :param probe: whether a reader measures what the application notices.
+    :param max_replay_lag_s: how far a standby may be behind before the next step waits for it; 0 for not looking.
     """
 
     lock_timeout_ms: int = 50
     deadline_s: float = 300.0
+    probe: bool = False
+    max_replay_lag_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class HeadStart:
-    """What earlier slices have spent on the first step: it has one deadline, however often the work is cut."""
+    """What earlier slices have spent on a step: it has one deadline, however often the work is cut."""
 
     spent_s: float = 0.0
     attempts: int = 0
@@ -91,6 +100,17 @@ class Outcome:
     longest_wait_ms: float = 0.0
     waited_for: list[str] = field(default_factory=list)
     cancelled: int = 0
+    stall: Reading | None = None
+
+
+def deadlock_timeout_ms(database: Database) -> int:
+    """After how long a wait the server looks for a deadlock, and cancels an ordinary autovacuum that is in front."""
+    return int(database.value("SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"))
+
+
+def longest_attempt_ms(database: Database) -> int:
+    """The longest wait that one attempt of a step may cause, in milliseconds: the one behind an autovacuum."""
+    return LONG_ATTEMPT_MS + deadlock_timeout_ms(database)
 
 
 def check_pace(database: Database, pace: Pace) -> None:
@@ -98,7 +118,7 @@ def check_pace(database: Database, pace: Pace) -> None:
 
     :raises ConfigurationError: when ``lock_timeout`` is not positive or not below the server's ``deadlock_timeout``.
     """
-    deadlock_ms = int(database.value("SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"))
+    deadlock_ms = deadlock_timeout_ms(database)
     if not 0 < pace.lock_timeout_ms < deadlock_ms:
         raise ConfigurationError(
             f"multischema_lock_timeout_ms is {pace.lock_timeout_ms}, and the server's deadlock_timeout is {deadlock_ms} ms.",
@@ -114,7 +134,8 @@ class Relocator:
     :param run: id of the run that holds the lease.
     :param should_stop: asked between steps and attempts; true ends the work at the next safe point.
 
-    :param head_start: of the first step.
+    :param earlier: what earlier slices have spent, by the id of the step.
+    :param probe: reads the tables of the step that is being tried.
 
     ``unfinished`` is the step that was being tried when the work was stopped.
     """
@@ -125,14 +146,18 @@ class Relocator:
         run: str,
         pace: Pace,
         should_stop: Callable[[], bool] = lambda: False,
-        head_start: HeadStart = NO_HEAD_START,
+        *,
+        earlier: Mapping[str, HeadStart] | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.database = database
         self.journal = Journal(database)
         self.run = run
         self.pace = pace
         self.should_stop = should_stop
-        self._head_start = head_start
+        self._earlier = earlier or {}
+        self._probe = probe
+        self._standbys = Standbys(database, pace.max_replay_lag_s)
         self.unfinished: Outcome | None = None
         self._renewed = time.monotonic()
 
@@ -144,7 +169,7 @@ class Relocator:
         for step in steps:
             if self.should_stop():
                 return
-            outcome = self._persist(step, lambda attempt, step=step: self._do(step, attempt))  # type: ignore[misc]
+            outcome = self._observed(step, lambda attempt, step=step: self._do(step, attempt))  # type: ignore[misc]
             if outcome is None:
                 return
             yield outcome
@@ -159,18 +184,49 @@ class Relocator:
         for entry, step in entries:
             if self.should_stop():
                 return
-            outcome = self._persist(step, lambda _attempt, e=entry, s=step: self._undo(e, s))  # type: ignore[misc]
+            outcome = self._observed(step, lambda _attempt, e=entry, s=step: self._undo(e, s))  # type: ignore[misc]
             if outcome is None:
                 return
             yield outcome
 
     # --- one step, until it succeeds or its deadline passes ---
 
+    def _observed(self, step: Step, work: Callable[[int], float]) -> Outcome | None:
+        """A step, once the standbys have caught up, with a reader on its tables."""
+        if not self._standbys_follow(step):
+            return None
+        stall = self._probe.watch(step) if self._probe else None
+        outcome = self._persist(step, work)
+        if self._probe:
+            self._probe.rest()
+        for found in (outcome, self.unfinished):
+            if found is not None:
+                found.stall = stall
+        return outcome
+
+    def _standbys_follow(self, step: Step) -> bool:
+        """Wait for standbys that are behind. :returns: false when the work should stop instead."""
+        behind = self._standbys.behind()
+        if not behind:
+            return True
+        outcome = self.unfinished = Outcome(step.id, step.title, attempts=0)
+        spent, started = self._earlier.get(step.id, NO_HEAD_START).spent_s, time.monotonic()
+        while behind:
+            outcome.waited_for, outcome.elapsed_ms = behind, (time.monotonic() - started) * 1000
+            if spent + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
+                raise too_far_behind(step, behind, self.pace.deadline_s)
+            if self.should_stop():
+                return False
+            self._renew()
+            time.sleep(LAG_POLL_S)
+            behind = self._standbys.behind(now=True)
+        return True
+
     def _persist(self, step: Step, work: Callable[[int], float]) -> Outcome | None:
         outcome = self.unfinished = Outcome(step.id, step.title)
-        earlier, self._head_start = self._head_start, NO_HEAD_START
+        earlier = self._earlier.get(step.id, NO_HEAD_START)
         started = time.monotonic()
-        long_attempt = False
+        way, long_attempt = MakingWay(self.database, step), False
         while True:
             self._renew()
             attempt_started = time.monotonic()
@@ -182,10 +238,12 @@ class Relocator:
                 if error.sqlstate not in RETRIED:
                     raise _failure(step, error, self.database.broken) from error
                 outcome.longest_wait_ms = max(outcome.longest_wait_ms, waited)
-                blockers = find_blockers(self.database, [member.oid for member in step.members])
+                blockers = self._find_blockers(step)
                 outcome.waited_for = [str(blocker) for blocker in blockers]
-                long_attempt = self._make_way(step, blockers, outcome)
-                if earlier.spent_s + time.monotonic() - started > self.pace.deadline_s:
+                long_attempt = way.clear(blockers, waited)
+                outcome.cancelled = way.cancelled
+                outcome.elapsed_ms = (time.monotonic() - started) * 1000
+                if earlier.spent_s + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
                     raise _late(step, outcome, earlier.attempts, self.pace) from error
                 if self._pause(outcome.attempts):
                     return None
@@ -195,34 +253,10 @@ class Relocator:
             self.unfinished = None
             return outcome
 
-    def _make_way(self, step: Step, blockers: Sequence[Blocker], outcome: Outcome) -> bool:
-        """Deal with those who will not go by themselves. :returns: whether the next attempt has to be a long one."""
-        for blocker in blockers:
-            if blocker.gid is not None:
-                raise StepFailed(
-                    step.id,
-                    f"{step.title}: a prepared transaction stands in the way: {blocker}.",
-                    "It holds its locks until someone finishes it, however long that takes.",
-                    f"COMMIT PREPARED {Text(blocker.gid).as_string()} or ROLLBACK PREPARED {Text(blocker.gid).as_string()}, whichever "
-                    "its owner says; then run again.",
-                )
-            if blocker.wraparound:
-                raise StepFailed(
-                    step.id,
-                    f"{step.title}: an autovacuum that prevents transaction id wraparound works on it: {blocker}.",
-                    "It protects the server from stopping, and would only begin again if it were cancelled.",
-                    "Let it finish (pg_stat_progress_vacuum shows how far it is), then run again.",
-                )
-        if not blockers or not all(blocker.autovacuum or blocker.perhaps_autovacuum for blocker in blockers):
-            return False
-        try:
-            for blocker in blockers:
-                self.database.value("SELECT pg_cancel_backend(%s)", (blocker.pid,))
-                outcome.cancelled += 1
-        except ServerRefused:
-            # Without the right to cancel it, the server's own deadlock check does, if we wait for it once.
-            return True
-        return False
+    def _find_blockers(self, step: Step) -> list[Blocker]:
+        probe = self._probe.pid if self._probe else None
+        oids = [member.oid for member in step.members if member.kind != "s"]
+        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
 
     def _pause(self, attempt: int) -> bool:
         """Wait before the next attempt. :returns: whether the work should stop instead."""
@@ -247,7 +281,7 @@ class Relocator:
         """
         limit = self.pace.lock_timeout_ms
         if long_attempt:
-            limit = 300 + int(self.database.value("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"))
+            limit = longest_attempt_ms(self.database)
         several = limit + PER_MEMBER_MS * len(step.members) if len(step.locks) > 1 else 0
         with self.database.transaction():
             self.database.execute(f"SET LOCAL lock_timeout = {limit}; SET LOCAL statement_timeout = {several}")

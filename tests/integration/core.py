@@ -14,7 +14,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
@@ -139,7 +140,15 @@ class Core:
             "version": "0",
             "accepted": [],
         }
-        work = Slices(call, common, items, Progress(self.said.append, len(items), "done"), self.said.append)
+        steps = [step_from_dict(item.get("step", item)) for item in items]
+        work = Slices(
+            call,
+            common,
+            items,
+            Progress(self.said.append, len(items), "done"),
+            self.said.append,
+            most_locks=locks_at_once(steps, workers),
+        )
         work.run()
         return work
 
