@@ -14,7 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
 SHARE = 0.25  # beyond a quarter of the lock table, sessions that have nothing to do with it begin to fail
-PER_STEP = 30  # its transaction, the schemas, the publication, the journal, and the catalogs that are read to prove the move
+PER_STEP = 16  # its transaction, the schemas, the publication, the journal, and the catalogs that are read to prove the move
 PER_VIEW = 4  # the view, its rule, its row type and its array type: what the rollback drops
 PER_PUBLICATION = 2
 

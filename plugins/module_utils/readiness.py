@@ -72,6 +72,22 @@ def accepts_ddl(question: Question) -> Iterator[Check]:
         yield Check("writable", PASS, "a primary that accepts schema changes")
 
 
+def event_triggers(question: Question) -> Iterator[Check]:
+    """Settings under which event triggers stay silent: an audit or a copy of our schema changes would miss them."""
+    there = question.database.value("SELECT count(*) FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'")
+    rows = question.database.rows(
+        "SELECT name, setting FROM pg_catalog.pg_settings "
+        "WHERE (name, setting) IN (('session_replication_role', 'replica'), ('event_triggers', 'off')) ORDER BY name"
+    )
+    for name, setting in rows if there else ():
+        yield Check(
+            "event triggers",
+            WARN,
+            f"{name} is {setting} for this role or database, so event triggers do not run for what the migration does",
+            f"ALTER ROLE … RESET {name} for the migrating role, unless that is meant.",
+        )
+
+
 def lock_timeout(question: Question) -> Iterator[Check]:
     """It must stay below deadlock_timeout, or the application's transaction may be the one that is killed."""
     deadlock = int(_setting(question, "deadlock_timeout"))
@@ -155,7 +171,7 @@ def blockers(question: Question) -> Iterator[Check]:
                 "blocker",
                 FAIL if blocker.wraparound else WARN,
                 str(blocker),
-                "Wait until it ends."
+                f"Wait until it ends; SELECT * FROM pg_stat_progress_vacuum WHERE pid = {blocker.pid} shows how far it is."
                 if blocker.wraparound
                 else "The migration waits for it in short attempts; end it, or pick another time.",
             )
@@ -196,6 +212,7 @@ def connections(question: Question) -> Iterator[Check]:
 CHECKS: tuple[Callable[[Question], Iterator[Check]], ...] = (
     server_version,
     accepts_ddl,
+    event_triggers,
     lock_timeout,
     lock_table,
     visibility,

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
@@ -159,15 +159,20 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         complete = len(doing.outcomes) == len(steps) + len(undo)
         result = {
             "changed": bool(doing.outcomes),
-            "outcomes": [asdict(outcome) for outcome in doing.outcomes],
+            "outcomes": [_plain(outcome) for outcome in doing.outcomes],
             "already": already,
-            "waiting": [] if complete else [asdict(outcome) for outcome in doing.unfinished],
+            "waiting": [] if complete else [_plain(outcome) for outcome in doing.unfinished],
             "probe_off": doing.probe_off,
             "interrupted": stop.interrupted,
         }
         if stop.interrupted or (work.end and complete):
             result["journal"] = _leave(journal, work, "interrupted" if not complete else "completed")
         return result
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    """As plain data, for thousands of outcomes."""
+    return {**vars(outcome), "stall": vars(outcome.stall) if outcome.stall else None}
 
 
 class _Doing:
@@ -185,13 +190,12 @@ class _Doing:
 
     def run(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], workers: int) -> None:
         """Do steps or undo them. At its end the probes have ended, and what they have noticed is final."""
-        tables = all(step.phase == PHASE_TABLES for step in steps)
-        if workers > 1 and steps and tables:
+        if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
             crew = Crew(self._connect, self._run_id, self._pace, self._stop, self._earlier)
             self._collect(crew.apply(steps, workers), crew.probes)
             self.unfinished = crew.unfinished
             return
-        wanted = self._pace.probe and tables and bool(steps or undo)
+        wanted = self._pace.probe and any(step.phase == PHASE_TABLES for step in (*steps, *(step for _, step in undo)))
         with probing(self._connect, wanted, longest_attempt_ms(database)) as probe:
             relocator = Relocator(database, self._run_id, self._pace, self._stop, earlier=self._earlier, probe=probe)
             self._collect(relocator.roll_back(undo) if undo else relocator.apply(steps), [probe] if probe else [])

@@ -57,6 +57,7 @@ VACUUM = {"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM publ
         ("accepts_ddl", WRITABLE, {}, "pass"),
         ("accepts_ddl", {**WRITABLE, "pg_is_in_recovery": [(True,)]}, {}, "fail"),
         ("accepts_ddl", {**WRITABLE, "pg_settings": [("on",)]}, {}, "fail"),
+        ("event_triggers", {"pg_event_trigger": [(1,)], "pg_settings": [("session_replication_role", "replica")]}, {}, "warn"),
         ("lock_timeout", {"pg_settings": [("1000",)]}, {}, "pass"),
         ("lock_timeout", {"pg_settings": [("1000",)]}, {"lock_timeout_ms": 999}, "pass"),
         ("lock_timeout", {"pg_settings": [("1000",)]}, {"lock_timeout_ms": 1000}, "fail"),
@@ -87,6 +88,11 @@ VACUUM = {"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM publ
 )
 def test_a_check_gives_its_verdict(check: str, answers: Answers, values: dict[str, Any], status: str) -> None:
     assert only(ask(getattr(readiness, check), answers, **values)).status == status
+
+
+def test_event_triggers_that_do_not_exist_are_nothing_to_say() -> None:
+    assert ask(readiness.event_triggers, {"pg_event_trigger": [(0,)], "pg_settings": [("event_triggers", "off")]}) == []
+    assert ask(readiness.event_triggers, {"pg_event_trigger": [(3,)], "pg_settings": []}) == []
 
 
 def test_no_standby_is_nothing_to_say() -> None:
