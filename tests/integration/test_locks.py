@@ -45,6 +45,8 @@ def test_phase_2_names_the_blocker_and_goes_on_when_it_ends(playbooks: Playbooks
     for word in (f"pid {pid}", "user app_web", "who stands here", "Move public.students", "idle in transaction"):
         assert word in said
     assert "retries" in run.stderr
+    assert "longest stall of a reader" in said
+    assert "Longest stall of a reader" in run.stdout
     assert reader.errors == []
     assert reader.longest_s < lasted / 4, "a reader has waited for the blocker"
     assert disagreements(target, SAMPLE_TARGETS) == []
