@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action 
 RIGHTS = (
     "not_owner",
     "undo_impossible",
+    "source_not_usable",
     "target_not_writable",
     "schemas_not_creatable",
     "usage_not_grantable",

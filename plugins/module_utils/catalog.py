@@ -88,6 +88,7 @@ class Table:
     columns: tuple[str, ...] = ()
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
+    granted_by: tuple[str, ...] = ()  # who, besides the owner, has passed privileges on
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
@@ -227,9 +228,11 @@ class EventTrigger:
 class Role:
     """A role that owns or is granted something here.
 
-    ``mover_is_member``: the connected role has its rights. ``mover_can_become``: it may also give objects to it (SET ROLE).
+    ``mover_belongs``: the connected role is a member of it, in whatever way. ``mover_is_member``: it has its rights without
+    SET ROLE (INHERIT). ``mover_can_become``: it may also give objects to it (SET).
     ``uses_source`` and ``creates_in_source``: what it may do in
-    the source schema, by whatever way it got the right.
+    the source schema, by whatever way it got the right. ``uses_source_for`` is only filled for roles that own the source
+    schema or are granted USAGE on it: other roles whose rights are combined with this one's in some third role.
     """
 
     name: str
@@ -239,6 +242,8 @@ class Role:
     mover_can_become: bool = True
     uses_source: bool = True
     creates_in_source: bool = False
+    mover_belongs: bool = False
+    uses_source_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

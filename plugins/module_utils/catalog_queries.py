@@ -88,6 +88,18 @@ SELECT c.oid::bigint, COALESCE(r.rolname, 'PUBLIC'), a.privilege_type, bool_or(a
  ORDER BY 1, 5 NULLS FIRST, 2, 3
 """
 
+# Whoever has a grant option may pass a privilege on; such grants hang on each other by their grantors.
+FURTHER_GRANTORS = """
+SELECT g.oid::bigint, array_agg(DISTINCT pg_get_userbyid(g.grantor)::text ORDER BY pg_get_userbyid(g.grantor)::text) FROM (
+  SELECT c.oid, c.relowner, a.grantor FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f')
+  UNION
+  SELECT c.oid, c.relowner, a.grantor FROM pg_catalog.pg_attribute att JOIN pg_catalog.pg_class c ON c.oid = att.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL aclexplode(att.attacl) a
+   WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f') AND att.attacl IS NOT NULL AND NOT att.attisdropped
+) g WHERE g.grantor <> g.relowner GROUP BY g.oid
+"""
+
 INDEXES = f"""
 SELECT x.indrelid::bigint, ic.oid::bigint, ic.relname FROM pg_catalog.pg_index x
   {_OF_SCOPE.format(oid="x.indrelid")} JOIN pg_catalog.pg_class ic ON ic.oid = x.indexrelid ORDER BY 1, 3
@@ -263,9 +275,25 @@ SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.pro
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY e.evtname
 """
 
+# Who has whose rights without SET ROLE, as far as there are memberships; every role has its own.
 ROLES = """
+WITH RECURSIVE has(member, role) AS (
+  SELECT oid, oid FROM pg_catalog.pg_roles
+  UNION SELECT h.member, m.roleid FROM has h JOIN pg_catalog.pg_auth_members m ON m.member = h.role {inherited}
+), source AS (
+  SELECT oid, nspowner, nspacl FROM pg_catalog.pg_namespace WHERE nspname = %(source)s
+), door AS (
+  SELECT nspowner AS role FROM source
+  UNION SELECT a.grantee FROM source, aclexplode(source.nspacl) a WHERE a.privilege_type = 'USAGE'
+), used_for AS (
+  SELECT d.role, array_agg(DISTINCT o.rolname::text ORDER BY o.rolname::text) AS names
+    FROM door d JOIN has mine ON mine.role = d.role JOIN has other ON other.member = mine.member AND other.role <> d.role
+    JOIN pg_catalog.pg_roles o ON o.oid = other.role
+   WHERE o.rolname = ANY(%(roles)s) GROUP BY d.role
+)
 SELECT r.rolname, r.rolcanlogin, r.rolsuper, pg_has_role(current_user, r.oid, 'USAGE'), pg_has_role(current_user, r.oid, {become}),
-       COALESCE(has_schema_privilege(r.oid, s.oid, 'USAGE'), false), COALESCE(has_schema_privilege(r.oid, s.oid, 'CREATE'), false)
-  FROM pg_catalog.pg_roles r LEFT JOIN pg_catalog.pg_namespace s ON s.nspname = %(source)s
+       COALESCE(has_schema_privilege(r.oid, s.oid, 'USAGE'), false), COALESCE(has_schema_privilege(r.oid, s.oid, 'CREATE'), false),
+       pg_has_role(current_user, r.oid, 'MEMBER'), COALESCE(used_for.names, '{{}}')
+  FROM pg_catalog.pg_roles r LEFT JOIN source s ON true LEFT JOIN used_for ON used_for.role = r.oid
  WHERE r.rolname = ANY(%(roles)s) ORDER BY r.rolname
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils import catalog_queries as q
@@ -68,6 +69,7 @@ def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
     statistics = _grouped(database.rows(q.STATISTICS, scope))
     structure = _grouped(database.rows(q.STRUCTURE, scope))
     grants = _grouped(database.rows(q.TABLE_GRANTS, scope))
+    grantors = dict(database.rows(q.FURTHER_GRANTORS, scope))
     tables = []
     for row in database.rows(q.TABLES, scope):
         oid = row[0]
@@ -92,6 +94,7 @@ def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
                 parents=tuple(row[15] or ()),
                 acl=tuple(g for g in explicit if g.column is None) if row[16] else None,
                 column_grants=tuple(g for g in explicit if g.column is not None),
+                granted_by=tuple(grantors.get(oid, ())),
                 indexes=tuple(Index(*index) for index in indexes.get(oid, ())),
                 sequences=tuple(OwnedSequence(*sequence) for sequence in sequences.get(oid, ())),
                 statistics=tuple(Statistics(*s) for s in statistics.get(oid, ())),
@@ -123,6 +126,14 @@ def _routines(database: Database, server: Server) -> tuple[Routine, ...]:
     parsed = "p.prosqlbody IS NOT NULL" if server.version_num >= PARSED_BODIES_SINCE else "false"
     rows = database.rows(q.ROUTINES.format(parsed=parsed))
     return tuple(Routine(row[0], row[1], row[2], row[3], row[4], tuple(row[5] or ())) for row in rows)
+
+
+def _roles(database: Database, server: Server, wanted: Mapping[str, Any]) -> tuple[Role, ...]:
+    # Since PostgreSQL 16 a membership may come without the right to become the role, and inheritance is a matter of each one.
+    new = server.version_num >= SET_OPTION_SINCE
+    inherited = "AND m.inherit_option" if new else "JOIN pg_catalog.pg_roles i ON i.oid = m.member AND i.rolinherit"
+    rows = database.rows(q.ROLES.format(become="'SET'" if new else "'MEMBER'", inherited=inherited), wanted)
+    return tuple(replace(Role(*row[:-1]), uses_source_for=tuple(row[-1])) for row in rows)
 
 
 def _role_names(parts: Iterable[str | None], tables: Iterable[Table]) -> list[str]:
@@ -163,9 +174,8 @@ def read_catalog(
         named = [*further_roles, server.user]
         named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
         named += [schema.owner for schema in schemas]
-        # Since PostgreSQL 16 a membership may come without the right to become the role.
-        become = "'SET'" if server.version_num >= SET_OPTION_SINCE else "'MEMBER'"
-        roles = database.rows(q.ROLES.format(become=become), {**scope, "roles": _role_names(named, tables)})
+        named += [grant.grantee for schema in schemas if schema.name == source_schema for grant in schema.grants]
+        wanted = {**scope, "roles": _role_names(named, tables)}
         return Catalog(
             server=Server(
                 **{
@@ -189,5 +199,5 @@ def read_catalog(
             default_privileges=defaults,
             publications=publications,
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
-            roles=tuple(Role(*row) for row in roles),
+            roles=_roles(database, server, wanted),
         )

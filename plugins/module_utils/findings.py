@@ -38,6 +38,7 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     views.row_security,
     views.view_owners,
     views.default_privileges_on_views,
+    views.grants_passed_on,
     views.partitions_by_name,
     views.no_columns,
     routines.sequences_named,

@@ -194,6 +194,60 @@ CASES = [
         wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
     ),
     Case(
+        "owner_not_givable",
+        "refuse",
+        "tenant",
+        catalog(ORDERS, server=MOVER, roles=[MEMBER, replace(STRANGER, mover_belongs=True)]),
+        wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
+        says="GRANT boss TO migrator WITH INHERIT TRUE, SET TRUE",
+    ),
+    Case(
+        "source_not_usable",
+        "refuse",
+        "public",
+        catalog(ORDERS, server=mover(use_on_schemas=()), roles=[MEMBER]),
+        catalog(ORDERS, server=MOVER, roles=[MEMBER]),
+        catalog(ORDERS),
+        says="GRANT USAGE ON SCHEMA public TO migrator",
+    ),
+    Case(
+        "not_owner",
+        "refuse",
+        "public.orders",
+        catalog(ORDERS, server=MOVER, roles=[replace(NO_MEMBER, mover_belongs=True)]),
+        says="GRANT app_owner TO migrator WITH INHERIT TRUE, SET TRUE",
+    ),
+    Case(
+        "not_owner",
+        "refuse",
+        "public.orders",
+        catalog(ORDERS, server=mover(15, use_on_schemas=("public",)), roles=[replace(NO_MEMBER, mover_belongs=True)]),
+        says="ALTER ROLE migrator INHERIT",
+    ),
+    Case(
+        "view_owner",
+        "warn",
+        "public.orders",
+        catalog(ORDERS, server=MOVER, roles=[replace(MEMBER, mover_can_become=False, mover_belongs=True)]),
+        says="its membership lacks SET",
+    ),
+    Case(
+        "column_privileges",
+        "refuse",
+        "public.orders",
+        catalog(replace(GRANTED, kind="f")),
+        acceptable=True,
+        says="user mapping",
+    ),
+    Case(
+        "grants_passed_on",
+        "warn",
+        "public.orders",
+        catalog(replace(ORDERS, granted_by=("web",))),
+        catalog(ORDERS),
+        says="web has passed privileges on",
+    ),
+    Case(
         "role_called_public",
         "refuse",
         '"PUBLIC"',
@@ -490,7 +544,16 @@ OF_VIEWS = [
     c
     for c in CASES
     if c.finding
-    in ("inheritance_only", "column_privileges", "row_security", "view_owner", "no_columns", "row_type_argument", "partitions_by_old_name")
+    in (
+        "grants_passed_on",
+        "inheritance_only",
+        "column_privileges",
+        "row_security",
+        "view_owner",
+        "no_columns",
+        "row_type_argument",
+        "partitions_by_old_name",
+    )
 ]
 
 
