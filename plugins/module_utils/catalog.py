@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
+
 T = TypeVar("T")
 
 TABLE_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table"}
@@ -84,6 +86,7 @@ class Table:
     parents: tuple[int, ...] = ()
     is_partition: bool = False
     row_security: bool = False
+    replica_identity: bool = True  # whether UPDATE and DELETE of it can be published
     extension: str | None = None
     columns: tuple[str, ...] = ()
     acl: tuple[Grant, ...] | None = None
@@ -203,7 +206,11 @@ class DefaultPrivileges:
 
 @dataclass(frozen=True)
 class Publication:
-    """A publication and what it publishes of our schemas."""
+    """A publication and what it publishes of our schemas.
+
+    ``filtered`` are tables with a row filter or a column list in it; ``identified`` tells that it publishes UPDATE or DELETE,
+    for which every published table needs a replica identity; ``via_root`` that partitions are published under their root's name.
+    """
 
     name: str
     owner: str
@@ -211,6 +218,8 @@ class Publication:
     schemas: tuple[str, ...] = ()
     tables: tuple[int, ...] = ()
     filtered: tuple[int, ...] = ()
+    identified: bool = True
+    via_root: bool = False
 
 
 @dataclass(frozen=True)
@@ -288,6 +297,9 @@ class Catalog:
     foreign_keys: tuple[ForeignKey, ...] = ()
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    foreign_names: tuple[ForeignName, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
     roles: tuple[Role, ...] = ()
 
@@ -334,6 +346,9 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "foreign_keys": ForeignKey,
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
+        "slots": Slot,
+        "subscriptions": Subscription,
+        "foreign_names": ForeignName,
         "event_triggers": EventTrigger,
         "roles": Role,
     },

@@ -59,7 +59,10 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowne
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
-       c.relacl IS NOT NULL
+       c.relacl IS NOT NULL,
+       CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false
+            ELSE EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND x.indisvalid
+                            AND CASE c.relreplident WHEN 'i' THEN x.indisreplident ELSE x.indisprimary END) END
   FROM scope JOIN pg_catalog.pg_class c ON c.oid = scope.oid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_type t ON t.oid = c.reltype
@@ -256,7 +259,8 @@ SELECT pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype,
 """
 
 PUBLICATIONS = """
-SELECT p.oid::bigint, p.pubname, pg_get_userbyid(p.pubowner), p.puballtables FROM pg_catalog.pg_publication p ORDER BY p.pubname
+SELECT p.oid::bigint, p.pubname, pg_get_userbyid(p.pubowner), p.puballtables, p.pubupdate OR p.pubdelete, p.pubviaroot
+  FROM pg_catalog.pg_publication p ORDER BY p.pubname
 """
 
 # Row filters, column lists and schema publications came with PostgreSQL 15.
@@ -267,6 +271,31 @@ SELECT r.prpubid::bigint, r.prrelid::bigint, {filtered} FROM pg_catalog.pg_publi
 PUBLICATION_SCHEMAS = """
 SELECT pn.pnpubid::bigint, n.nspname FROM pg_catalog.pg_publication_namespace pn
   JOIN pg_catalog.pg_namespace n ON n.oid = pn.pnnspid WHERE n.nspname = ANY(%(scope)s) ORDER BY 1, 2
+"""
+
+SLOTS = """
+SELECT s.slot_name::text, s.plugin::text, s.active FROM pg_catalog.pg_replication_slots s
+ WHERE s.slot_type = 'logical' AND s.database = current_database() AND NOT s.temporary ORDER BY 1
+"""
+
+# subconninfo is for superusers only; the rest is for everyone.
+SUBSCRIPTIONS = """
+SELECT s.subname::text, pg_get_userbyid(s.subowner)::text, s.subenabled,
+       ARRAY(SELECT r.srrelid::bigint FROM pg_catalog.pg_subscription_rel r WHERE r.srsubid = s.oid ORDER BY 1)
+  FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = current_database() ORDER BY 1
+"""
+
+# Options are text; of a server elsewhere nothing can be known here, and what is elsewhere and leads here is not seen at all.
+FOREIGN_NAMES = """
+SELECT n.nspname, c.relname, COALESCE(o.table_name, c.relname)
+  FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_class c ON c.oid = f.ftrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver
+ CROSS JOIN LATERAL (SELECT max(option_value) FILTER (WHERE option_name = 'table_name') AS table_name,
+                            max(option_value) FILTER (WHERE option_name = 'schema_name') AS schema_name
+                       FROM pg_options_to_table(f.ftoptions)) o
+ WHERE COALESCE(o.schema_name, n.nspname) = %(source)s
+   AND EXISTS (SELECT FROM pg_options_to_table(s.srvoptions) WHERE option_name = 'dbname' AND option_value = current_database())
+ ORDER BY 1, 2
 """
 
 EVENT_TRIGGERS = """

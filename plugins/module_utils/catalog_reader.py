@@ -28,6 +28,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
 PUBLICATIONS_OF_SCHEMAS_SINCE = 150000
@@ -93,6 +94,7 @@ def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
                 columns=tuple(row[14] or ()),
                 parents=tuple(row[15] or ()),
                 acl=tuple(g for g in explicit if g.column is None) if row[16] else None,
+                replica_identity=row[17],
                 column_grants=tuple(g for g in explicit if g.column is not None),
                 granted_by=tuple(grantors.get(oid, ())),
                 indexes=tuple(Index(*index) for index in indexes.get(oid, ())),
@@ -117,8 +119,10 @@ def _publications(database: Database, server: Server, scope: Mapping[str, Any]) 
             schemas=tuple(row[0] for row in schemas.get(oid, ())),
             tables=tuple(row[0] for row in tables.get(oid, ())),
             filtered=tuple(row[0] for row in tables.get(oid, ()) if row[1]),
+            identified=identified,
+            via_root=via_root,
         )
-        for oid, name, owner, everything in database.rows(q.PUBLICATIONS)
+        for oid, name, owner, everything, identified, via_root in database.rows(q.PUBLICATIONS)
     )
 
 
@@ -198,6 +202,9 @@ def read_catalog(
             foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
             default_privileges=defaults,
             publications=publications,
+            foreign_names=tuple(ForeignName(*row) for row in database.rows(q.FOREIGN_NAMES, scope)),
+            slots=tuple(Slot(*row) for row in database.rows(q.SLOTS)),
+            subscriptions=tuple(replace(Subscription(*row[:3]), tables=tuple(row[3])) for row in database.rows(q.SUBSCRIPTIONS)),
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
             roles=_roles(database, server, wanted),
         )

@@ -43,7 +43,12 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     views.no_columns,
     routines.sequences_named,
     routines.row_types,
-    replication.publications,
+    replication.leaving,
+    replication.joining,
     replication.filters,
+    replication.all_tables,
     replication.subscribers,
+    replication.slots,
+    replication.subscriptions,
+    replication.foreign_names,
 )

@@ -258,6 +258,31 @@ class Server:
         lines = dump.splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith(("\\restrict ", "\\unrestrict ")))
 
+    def run_script(self, database: str, script: str, **variables: str) -> str:
+        """Run a script with this server's own psql as superuser, stopping at the first error, and return what it says."""
+        with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            self._account.own(Path(file.name))
+            arguments = ["-X", "-v", "ON_ERROR_STOP=1", "-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
+            for name, value in variables.items():
+                arguments += ["-v", f"{name}={value}"]
+            return self._run("psql", *arguments, "-f", file.name, environment={"PGPASSWORD": self.password})
+
+    def standby(self) -> Server:
+        """Return a new server that replays this one's WAL, started; the caller removes it.
+
+        Raises:
+            ServerError: ``pg_basebackup`` failed, or is not installed.
+        """
+        copy = Server(major=self.major, password=self.password, settings=self.settings)
+        arguments = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-D", str(copy.data_dir), "-R", "-c", "fast", "--no-sync"]
+        copy._run("pg_basebackup", *arguments, environment={"PGPASSWORD": self.password})
+        # The copy has this server's file with our settings; its own is written by start().
+        copy.log_file.touch(mode=0o600)
+        copy._account.own(copy.log_file)
+        return copy.start()
+
     def log_text(self) -> str:
         """Return the whole server log."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils import findings_objects
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, EventTrigger, Publication, Role, Routine, TypeName
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
+    Catalog,
+    EventTrigger,
+    Publication,
+    Role,
+    Routine,
+    TypeName,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from tests.unit import builders as b
@@ -366,7 +374,25 @@ CASES = [
         two(publications=(publication(schemas=("tenant",)),)),
         two(publications=(publication(schemas=("public",)),)),
         two(publications=(publication(tables=(oid("orders"),)),)),
+        # What is published whole already does not become more by it.
+        two(publications=(publication(schemas=("public", "tenant")),)),
+        two(publications=(publication(schemas=("tenant",), tables=(oid("orders"),)),)),
+        catalog(replace(ORDERS, persistence="u"), schemas=[TENANT], publications=(publication(schemas=("tenant",)),)),
         says="ALTER PUBLICATION cdc DROP TABLES IN SCHEMA tenant",
+    ),
+    Case(
+        "publication_joins",
+        "refuse",
+        "cdc",
+        two(publications=(publication(schemas=("tenant",), tables=(oid("orders"),), filtered=(oid("orders"),)),)),
+        says="filter or column list that public.orders has now",
+    ),
+    Case(
+        "publication_joins",
+        "refuse",
+        "cdc",
+        catalog(replace(ORDERS, replica_identity=False), schemas=[TENANT], publications=(publication(schemas=("tenant",)),)),
+        says="UPDATE and DELETE of public.orders would begin to fail",
     ),
     Case(
         "publication_leaves",
@@ -375,6 +401,7 @@ CASES = [
         two(publications=(publication(schemas=("public",)),)),
         two(publications=(publication(schemas=("public",), tables=(oid("orders"),)),)),
         two(publications=(publication(schemas=("tenant",)),)),
+        two(publications=(publication(schemas=("public", "tenant")),)),
         says="it is added by name",
     ),
     Case(
@@ -404,10 +431,30 @@ CASES = [
         "publication_all_tables",
         "refuse",
         "cdc",
-        two(publications=(publication(all_tables=True),)),
-        two(publications=(publication(tables=(oid("orders"),)),)),
+        two(publications=(publication(all_tables=True),), slots=(Slot("reader", "pgoutput"),)),
+        two(publications=(publication(tables=(oid("orders"),)),), slots=(Slot("reader", "pgoutput"),)),
         acceptable=True,
         says="multischema_journal",
+    ),
+    Case("publication_all_tables", "warn", "cdc", two(publications=(publication(all_tables=True),)), says="nobody reads it now"),
+    Case(
+        "foreign_name",
+        "warn",
+        "elsewhere.orders",
+        two(foreign_names=(ForeignName("elsewhere", "orders", "orders"),)),
+        two(foreign_names=(ForeignName("elsewhere", "orders", "another"),)),
+        says="ALTER FOREIGN TABLE elsewhere.orders OPTIONS (SET schema_name 'tenant')",
+    ),
+    Case("logical_slot", "warn", "reader", two(slots=(Slot("reader", "wal2json"),)), two(), says="a reader of wal2json"),
+    Case("logical_slot", "warn", "reader", two(slots=(Slot("reader", "pgoutput"),)), says="a subscription, or a change-data-capture tool"),
+    Case(
+        "subscription_target",
+        "refuse",
+        "feed",
+        two(subscriptions=(Subscription("feed", "postgres", True, (oid("orders"),)),)),
+        two(subscriptions=(Subscription("feed", "postgres", True, (oid("another"),)),)),
+        acceptable=True,
+        says="Migrate the publisher first",
     ),
     Case(
         "subscribers",
@@ -415,8 +462,16 @@ CASES = [
         "cdc",
         two(publications=(publication(tables=(oid("orders"),)),)),
         two(publications=(publication(tables=(oid("another"),)),)),
-        two(publications=(publication(all_tables=True),)),
+        catalog(replace(ORDERS, persistence="u"), publications=(publication(all_tables=True),)),
         says="public.orders",
+    ),
+    Case("subscribers", "warn", "cdc", two(publications=(publication(all_tables=True),)), says="subscriber.sql"),
+    Case(
+        "subscribers",
+        "warn",
+        "cdc",
+        catalog(table("visits", "p"), b.partition("visits_1", "visits"), publications=(publication(tables=(oid("visits"),)),)),
+        says="public.visits, public.visits_1",
     ),
     Case("subscribers", "warn", "cdc", two(publications=(publication(schemas=("public",)),))),
     Case(
