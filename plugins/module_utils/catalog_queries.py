@@ -207,10 +207,11 @@ SELECT p.oid::bigint, n.nspname, p.proname,
  ORDER BY p.oid
 """
 
-# Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID.
+# Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID; the options count, because
+# CREATE OR REPLACE VIEW without security_invoker takes it away without a word.
 VIEWS = """
 SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.refobjid::bigint ORDER BY d.refobjid::bigint),
-       md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))
+       md5(concat_ws('|', regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'), v.reloptions))
   FROM pg_catalog.pg_rewrite r
   JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind IN ('v', 'm')
   JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
@@ -218,7 +219,7 @@ SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.ref
        AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> v.oid
   JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(%(scope)s)
- GROUP BY v.oid, vn.nspname, v.relname, v.relkind, r.ev_action::text ORDER BY v.oid
+ GROUP BY v.oid, vn.nspname, v.relname, v.relkind, v.reloptions, r.ev_action::text ORDER BY v.oid
 """
 
 # What PostgreSQL would name when DROP VIEW fails: dependents of the view itself and of its row and array type.

@@ -55,7 +55,7 @@ SELECT p.relname, 'has other columns than its table' FROM pair p
 """
 
 _VIEWS = """
-SELECT v.relname, v.oid::bigint, md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))
+SELECT v.relname, v.oid::bigint, md5(concat_ws('|', regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'), v.reloptions))
   FROM pg_catalog.pg_class v JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid AND r.rulename = '_RETURN'
  WHERE v.relkind = 'v' AND v.relname = ANY($1::name[])
    AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $2::name)
