@@ -36,6 +36,12 @@ grants AS (
     CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
     JOIN pg_catalog.pg_class c ON c.oid = x.oid
     CROSS JOIN LATERAL aclexplode(c.relacl) a
+   WHERE a.grantee NOT IN (p.relowner, p.view_owner)
+  UNION ALL
+  SELECT p.table_oid, x.side, a.grantee, a.privilege_type || ' ' || att.attname, a.is_grantable FROM pair p
+    CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
+    JOIN pg_catalog.pg_attribute att ON att.attrelid = x.oid AND att.attacl IS NOT NULL AND NOT att.attisdropped
+    CROSS JOIN LATERAL aclexplode(att.attacl) a
    WHERE a.grantee NOT IN (p.relowner, p.view_owner)),
 columns AS (
   SELECT p.table_oid, x.side, array_agg(a.attname ORDER BY a.attnum) AS names FROM pair p

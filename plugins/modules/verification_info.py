@@ -82,7 +82,7 @@ report:
 
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.access import reach
+from ansible_collections.dbops.multischema.plugins.module_utils.access import reach, shut_out
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
 
@@ -105,13 +105,14 @@ def work(door: Door) -> dict[str, Any]:
     with door.connect("verification") as database:
         identities = read_identities(database, params["oids"], params["statistics"])
         views = view_problems(database, source, params["views"]) if params["views"] else []
+        barred = shut_out(database, source, params["tables"]) if params["tables"] else []
     found = []
     for role in configuration.application_roles:
         # A new connection each: what a pool hands out later must work, not what this session has cached.
         with door.connect("verification") as database:
             old = [(source, name) for name in params["view_names"]]
             found.append(reach(database, role, configuration.target_names, params["tables"], old))
-    return {"changed": False, "evidence": door.pack({"identities": identities, "views": views, "reach": found})}
+    return {"changed": False, "evidence": door.pack({"identities": identities, "views": views, "reach": found, "shut_out": barred})}
 
 
 def main() -> None:

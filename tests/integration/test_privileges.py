@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from psycopg2 import sql
 
+from ansible_collections.dbops.multischema.plugins.module_utils.access import shut_out
 from tests.integration import movers
 from tests.integration import privilege_matrix as matrices
 from tests.integration.core import Core
@@ -200,11 +201,16 @@ def test_nobody_may_do_more_or_less_than_before(guarded: Target, source: str) ->
     called = _calls(guarded, source)
     assert len(set(before.values())) > 5, "the attempts say too little"
     core = Core(guarded, _values(source))
+    passed_on = {finding.object.partition(".")[2] for finding in core.plan().findings if finding.id == "grants_passed_on"}
+    assert passed_on == {"chained", "chained_columns"}
     core.apply()
     now = matrices.objects(guarded, TARGETS)
     assert matrices.changes(before, matrices.matrix(guarded, ROLES, now)) == []
     assert matrices.changes(before, matrices.matrix(guarded, ROLES, matrices.by_old_names(now, source)), by_old_name=True) == []
     assert _calls(guarded, source) == called
+    with core.connect() as database:  # what verify asks, which must agree
+        moved = "SELECT oid::bigint FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace::regnamespace::text = ANY(%s)"
+        assert shut_out(database, source, [oid for (oid,) in guarded.rows(moved, (list(TARGETS),))]) == []
     core.roll_back()
     assert matrices.changes(before, matrices.matrix(guarded, ROLES, matrices.objects(guarded, [source]))) == []
     require_same_schema(start, state(guarded).schema)

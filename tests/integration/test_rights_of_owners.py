@@ -9,6 +9,9 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
+from ansible_collections.dbops.multischema.plugins.module_utils.access import shut_out
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import view_problems
+from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same_schema, state
@@ -93,7 +96,14 @@ def test_a_grant_on_the_table_is_worth_nothing_without_the_schema_and_the_plan_g
     core.apply()
     assert _as(family, "ro_web", "SELECT count(*) FROM down.children") == [(2,)]
     # Without it the qualified name is refused, and an unqualified one is not even found; the view needs none.
+    oids = [
+        oid for (oid,) in family.rows("SELECT oid::bigint FROM pg_class WHERE relnamespace IN ('up'::regnamespace, 'down'::regnamespace)")
+    ]
+    with core.connect() as database:
+        assert shut_out(database, "public", oids) == []
     family.execute("REVOKE USAGE ON SCHEMA down FROM ro_web")
+    with core.connect() as database:
+        assert shut_out(database, "public", oids) == [("ro_web", "down")]
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         _as(family, "ro_web", "SELECT count(*) FROM down.children")
     with pytest.raises(psycopg2.errors.UndefinedTable):
@@ -175,4 +185,60 @@ def test_a_view_that_was_replaced_without_its_option_is_noticed(family: Target) 
     assert [(refusal.id, refusal.object) for refusal in core.way_back().refusals] == [("view_replaced", "public.parents")]
     family.execute("ALTER VIEW public.parents SET (security_invoker = true)")
     assert core.way_back().refusals == ()
+    core.roll_back()
+
+
+def _found(core: Core, finding: str) -> list[tuple[str, str]]:
+    return [(found.severity, found.object) for found in core.plan().findings if found.id == finding]
+
+
+def test_a_schema_of_someone_else_keeps_its_owner_and_that_is_said(family: Target) -> None:
+    family.execute("CREATE SCHEMA up AUTHORIZATION ro_web")
+    values = {**VALUES, "schemas": [{"name": "up", "owner": "ro_parents"}, {"name": "down"}]}
+    assert _found(Core(family, values), "schema_owner_differs") == [("warn", "up")]
+
+
+def test_usage_that_cannot_be_granted_is_asked_for(family: Target) -> None:
+    """A GRANT by someone who may not grant is only a warning in PostgreSQL, and the checks of foreign keys would fail later."""
+    superuser, family = family, movers.ordinary(family, ("ro_parents", "ro_children"))
+    assert family.mover is not None
+    mover = family.mover.user
+    superuser.execute(
+        "ALTER TABLE hidden OWNER TO ro_parents",
+        "CREATE SCHEMA up AUTHORIZATION ro_web",
+        f"GRANT USAGE, CREATE ON SCHEMA up TO {mover}",
+    )
+    core = Core(family, VALUES)
+    (refusal,) = core.plan().refusals
+    assert (refusal.id, refusal.object) == ("usage_not_grantable", "up")
+    superuser.execute(refusal.remedy.partition(": ")[2].rstrip("."))
+    assert core.plan().refusals == ()
+    core.apply()
+    core.roll_back()
+    family.drop()
+    movers.dismiss(family)
+
+
+def test_a_role_that_is_called_public_is_told_from_everyone(family: Target) -> None:
+    family.execute('CREATE ROLE "PUBLIC"', 'GRANT SELECT ON hidden TO "PUBLIC"')
+    try:
+        assert _found(Core(family, VALUES), "role_called_public") == [("refuse", '"PUBLIC"')]
+    finally:
+        family.execute('DROP OWNED BY "PUBLIC"', 'DROP ROLE "PUBLIC"')
+
+
+def test_column_privileges_of_a_view_are_compared_with_those_of_its_table(family: Target) -> None:
+    family.execute("GRANT SELECT (id) ON hidden TO ro_web")
+    core = Core(family, VALUES)
+    core.apply()
+    oid = family.value("SELECT 'up.hidden'::regclass::oid::bigint")
+
+    def problems() -> list[tuple[str, str]]:
+        with core.connect() as database:
+            return view_problems(database, "public", [oid])
+
+    assert problems() == []
+    family.execute("GRANT SELECT (secret) ON public.hidden TO ro_web")
+    assert problems() == [("hidden", "has other privileges than its table")]
+    family.execute("REVOKE SELECT (secret) ON public.hidden FROM ro_web")
     core.roll_back()
