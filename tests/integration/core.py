@@ -203,4 +203,4 @@ class Core:
     def expire_lease(self) -> None:
         """Let the time pass that a killed run's lease lasts; where there is one."""
         if self.target.value(f"SELECT to_regclass('{JOURNAL}.lease')") is not None:
-            self.target.execute(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")
+            self.target.rows(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")
