@@ -93,7 +93,7 @@ class Statistics:
 class ColumnDefault:
     """The default of a column that is neither generated nor an identity.
 
-    ``expression`` is its text, empty where it names a sequence or another relation: that text changes when those move.
+    ``expression`` is its text, empty where that would change when something else moves: a sequence, or a type, that it names.
     ``sequences`` are the OIDs of those it takes numbers from.
     """
 
@@ -313,9 +313,11 @@ class Catalog:
     schemas: tuple[Schema, ...] = ()
     tables: tuple[Table, ...] = ()
     relations: tuple[Relation, ...] = ()
+    namesakes: tuple[Relation, ...] = ()  # what has the name of one of these, in any other schema
     types: tuple[TypeName, ...] = ()
     statistics: tuple[Statistics, ...] = ()
     routines: tuple[Routine, ...] = ()
+    aggregates: tuple[str, ...] = ()  # names of aggregate functions that are not PostgreSQL's own
     views: tuple[View, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     contents: tuple[SchemaObject, ...] = ()
@@ -378,6 +380,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "schemas": Schema,
         "tables": Table,
         "relations": Relation,
+        "namesakes": Relation,
         "types": TypeName,
         "statistics": Statistics,
         "routines": Routine,

@@ -114,10 +114,14 @@ SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname, pg_get_userbyid(
  WHERE n.nspname = ANY(%(scope)s) OR cn.nspname = ANY(%(scope)s) ORDER BY 1, 2
 """
 
-# Defaults of columns that are not generated (an identity has none). One that depends on a relation, or on a relation's row
-# type, would read differently once that has moved, so its text is left out; its sequences are given by OID.
+# Defaults of columns that are not generated (an identity has none). A text that names a relation, or a type of our schemas,
+# would read differently once that has moved: it is left out, but for a constant, which needs no type. Sequences are given by OID.
+_CONSTANT = r"""^(E?'(?:[^']|'')*')::(?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?(?:\[\])*$"""
 DEFAULTS = f"""
-SELECT d.adrelid::bigint, a.attname, CASE WHEN bool_or(r.oid IS NOT NULL) THEN '' ELSE pg_get_expr(d.adbin, d.adrelid) END,
+SELECT d.adrelid::bigint, a.attname,
+       CASE WHEN bool_or(r.oid IS NOT NULL) THEN ''
+            WHEN bool_or(tn.oid IS NOT NULL) THEN COALESCE(substring(pg_get_expr(d.adbin, d.adrelid), $re${_CONSTANT}$re$), '')
+            ELSE pg_get_expr(d.adbin, d.adrelid) END,
        NOT a.attnotnull, COALESCE(array_agg(r.oid::bigint ORDER BY r.oid) FILTER (WHERE r.relkind = 'S'), '{{}}')
   FROM pg_catalog.pg_attrdef d
   {_OF_SCOPE.format(oid="d.adrelid")}
@@ -125,6 +129,7 @@ SELECT d.adrelid::bigint, a.attname, CASE WHEN bool_or(r.oid IS NOT NULL) THEN '
   LEFT JOIN pg_catalog.pg_depend x ON x.classid = 'pg_catalog.pg_attrdef'::regclass AND x.objid = d.oid AND x.deptype = 'n'
        AND x.refclassid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)
   LEFT JOIN pg_catalog.pg_type t ON x.refclassid = 'pg_catalog.pg_type'::regclass AND t.oid = x.refobjid
+  LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace AND tn.nspname = ANY(%(scope)s)
   LEFT JOIN pg_catalog.pg_class r ON r.oid = CASE WHEN t.oid IS NULL THEN x.refobjid ELSE t.typrelid END
  GROUP BY d.adrelid, d.adnum, a.attname, a.attnotnull, d.adbin ORDER BY d.adrelid, d.adnum
 """
@@ -187,6 +192,16 @@ RELATIONS = """
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY(%(scope)s) ORDER BY c.oid
+"""
+
+# Elsewhere, so that a name can be looked up on a search_path with more schemas than ours.
+NAMESAKES = """
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname <> ALL(%(scope)s) AND n.nspname NOT IN ('information_schema', 'multischema_journal') AND n.nspname !~ '^pg_'
+   AND c.relname IN (SELECT o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace s ON s.oid = o.relnamespace
+                      WHERE s.nspname = ANY(%(scope)s))
+ ORDER BY c.oid
 """
 
 TYPES = """

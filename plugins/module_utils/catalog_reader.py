@@ -31,6 +31,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_reader import (
+    read_aggregates,
     read_expressions,
     read_mentions,
     read_remote_tables,
@@ -196,9 +197,11 @@ def read_catalog(
             schemas=schemas,
             tables=tables,
             relations=tuple(Relation(*row) for row in database.rows(q.RELATIONS, scope)),
+            namesakes=tuple(Relation(*row) for row in database.rows(q.NAMESAKES, scope)),
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
             routines=read_routines(database, server.version_num, scope),
+            aggregates=read_aggregates(database),
             views=_views(database, scope),
             dependents=tuple(Dependent(*row) for row in database.rows(q.DEPENDENTS, scope)),
             contents=tuple(SchemaObject(*row) for row in database.rows(q.CONTENTS, scope)),

@@ -41,7 +41,7 @@ class Situation:
     @cached_property
     def verdicts(self) -> Verdicts:
         """What becomes of the routines."""
-        return judge(self.catalog, self.moves, self.readings, self.configuration.repair_routines)
+        return judge(self.catalog, self.moves, self.placed.types, self.readings, self.configuration.repair_routines)
 
     def may_act_as(self, owner: str) -> bool:
         """Whether the connected role has the rights of ``owner``."""

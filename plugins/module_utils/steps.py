@@ -17,7 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps imp
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
 
-KINDS = {kind.kind: kind for kind in (CreateSchema, GrantUsage, CopyDefaultPrivileges, MoveTables, RoutinePath, MoveType, SetSearchPath)}
+KINDS = {kind.kind: kind for kind in (CreateSchema, GrantUsage, CopyDefaultPrivileges, MoveTables, MoveType, RoutinePath, SetSearchPath)}
 
 
 def rewind(catalog: Catalog, done: Iterable[Step]) -> Catalog:

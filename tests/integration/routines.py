@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 TABLES = """
 CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TYPE pair AS (left_one int, right_one text);
 CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL DEFAULT 'nobody', email text, feeling mood DEFAULT 'glad',
                     CONSTRAINT users_email_once UNIQUE (email));
 CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, buyer int REFERENCES users DEFERRABLE, note text,
@@ -38,11 +39,14 @@ class Probe:
     settings: str = ""
     arguments: str = ""
     call: str = ""
+    parsed: bool = False  # BEGIN ATOMIC: PostgreSQL keeps no text
     calls: str = ""  # another routine, whose failure is its own
 
     @property
     def create(self) -> str:
         """The statement that makes it."""
+        if self.parsed:
+            return f"CREATE FUNCTION {self.name}() RETURNS {self.returns} LANGUAGE sql {self.body}"
         head = f"CREATE FUNCTION {self.name}({self.arguments}) RETURNS {self.returns} LANGUAGE {self.language} {self.settings}"
         return f"{head} AS $x${self.body}$x$"
 
@@ -102,6 +106,12 @@ PROBES = (
     plain("p_populate", "found_text := (jsonb_populate_record(NULL::public.users, '{\"name\": \"j\"}')).name", answer="found_text"),
     guarded("p_guard_fine", "PERFORM 1 FROM public.users", "undefined_table"),
     Probe("p_target", "SELECT count(*)::text FROM users", "sql", settings="SET search_path = app, public"),
+    Probe("p_atomic", "BEGIN ATOMIC SELECT count(*)::text FROM users u JOIN public.orders o ON o.buyer = u.id; END", parsed=True),
+    # Types, which stay unless a rule names them.
+    plain("p_cast", "found_text := 'glad'::public.mood", answer="found_text"),
+    plain("p_enum_array", declare="m mood[] := ARRAY['glad']::mood[];", answer="m[1]::text"),
+    plain("p_composite", declare="p public.pair := ROW(1, 'r');", answer="p.right_one"),
+    plain("p_composite_row", "p.right_one := 'r'", declare="p pair%ROWTYPE;", answer="p.right_one"),
     # What fails through a view too.
     plain("p_constraint", "INSERT INTO users (email) VALUES ('a@x') ON CONFLICT ON CONSTRAINT users_email_once DO NOTHING"),
     plain("p_truncate", "TRUNCATE public.app_log"),
