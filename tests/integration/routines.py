@@ -116,6 +116,8 @@ PROBES = (
     plain("p_constraint", "INSERT INTO users (email) VALUES ('a@x') ON CONFLICT ON CONSTRAINT users_email_once DO NOTHING"),
     plain("p_truncate", "TRUNCATE public.app_log"),
     Probe("p_truncate_sql", "TRUNCATE app_log; SELECT 'done'", "sql"),
+    plain("p_copy", "COPY public.app_log FROM PROGRAM 'true'"),
+    plain("p_copy_to", "COPY public.app_log TO PROGRAM 'cat > /dev/null'"),
     plain("p_sample", "PERFORM count(*) FROM users TABLESAMPLE SYSTEM (100)"),
     plain("p_current_of", "OPEN c", "FETCH c INTO r", "UPDATE notes SET body = 'k' WHERE CURRENT OF c",
           declare="c CURSOR FOR SELECT * FROM notes FOR UPDATE; r record;"),
