@@ -359,8 +359,13 @@ class Catalog:
         return {table.oid: table for table in self.tables}
 
 
+_ATOMS = frozenset((str, int, bool, float, type(None)))
+
+
 def to_plain(value: Any) -> Any:
     """Turn dataclasses and tuples into what JSON has."""
+    if type(value) in _ATOMS:  # most of what there is; the other questions take longer
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {key: to_plain(item) for key, item in vars(value).items()}
     if isinstance(value, (list, tuple)):

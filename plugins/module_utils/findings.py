@@ -69,6 +69,7 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     replication.subscribers,
     types.types_stay,
     types.types_move,
+    types.types_named,
     types.type_collisions,
     types.rights_on_types,
     paths.paths_set,

@@ -245,6 +245,18 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
     return {**document, "checksum": _checksum(document)}
 
 
+def step_to_dict(step: Step) -> dict[str, Any]:
+    """A step in plain form. The same as ``catalog.to_plain``, and many times as fast: it is done for every step that is recorded."""
+    return {
+        **vars(step),
+        "do": list(step.do),
+        "undo": list(step.undo),
+        "locks": [dict(vars(lock)) for lock in step.locks],
+        "members": [dict(vars(member)) for member in step.members],
+        "detail": to_plain(step.detail),
+    }
+
+
 def step_from_dict(data: Mapping[str, Any]) -> Step:
     """A step from its plain form, as the plan file and the journal keep it."""
     values = dict(data)

@@ -160,9 +160,10 @@ def make_plan(
     steps = list(_schema_steps(catalog, configuration, placed, findings))
     elsewhere = children_elsewhere(catalog)
     steps += [MoveTables.build(catalog, group, elsewhere) for group in placed.moving if group.schema in configuration.target_names]
-    # Types after the tables and right before the paths: bare names of what can have no alias are found again at once.
-    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
     situation = Situation(catalog, configuration, placed, readings)
+    # Types before the routines, whose signatures name them by the schema that they have then, and right before the paths: bare names
+    # of what can have no alias are found again at once.
+    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
     going = Destinations(
         {table.oid: target for _, table, target in situation.moves}, {move.found.oid: move.schema for move in placed.types}
     )

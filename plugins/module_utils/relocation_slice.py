@@ -11,12 +11,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities_of
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
@@ -155,11 +156,13 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             journal.drop()
             return {"changed": True, "outcomes": []}
         steps, undo, already = _todo(journal, work)
-        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts))
+        before = read_identities_of(database, [*steps, *(step for _, step in undo)])
+        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts), before=before)
         try:
-            working = relocator.roll_back(undo) if undo else _apply(relocator, Crew(connect, work.run, pace, stop), steps, workers)
+            crew = Crew(connect, work.run, pace, stop, before)
+            working = relocator.roll_back(undo) if undo else _apply(relocator, crew, steps, workers)
             for outcome in working:
-                outcomes.append(asdict(outcome))
+                outcomes.append(vars(outcome))
         except MultischemaError as error:
             error.result = {"done": len(outcomes), "changed": bool(outcomes)}
             if not database.broken:
@@ -171,7 +174,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             "changed": bool(outcomes),
             "outcomes": outcomes,
             "already": already,
-            "waiting": asdict(relocator.unfinished) if relocator.unfinished and not complete else None,
+            "waiting": vars(relocator.unfinished) if relocator.unfinished and not complete else None,
             "interrupted": stop.interrupted,
         }
         if stop.interrupted or (work.end and complete):

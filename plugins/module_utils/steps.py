@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
     CopyDefaultPrivileges,
@@ -32,3 +33,12 @@ def rewind(catalog: Catalog, done: Iterable[Step]) -> Catalog:
         if name in by_kind:
             catalog = kind.rewind(catalog, by_kind[name])
     return catalog
+
+
+def problems_of_kind(database: Database, step: Step, undo: bool) -> list[str]:
+    """What a kind of step finds wrong after its work, in the same transaction, where it has something of its own to look at.
+
+    :param undo: whether the step was undone.
+    """
+    look = getattr(KINDS.get(step.kind), "problems", None)
+    return list(look(database, step, undo)) if look is not None else []

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ansible_collections.dbops.multischema.plugins.module_utils.bare_names import names_before
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -75,6 +76,18 @@ class MoveType:
         )
 
     @staticmethod
+    def problems(database: Database, step: Step, undo: bool) -> list[str]:
+        """Whether the type that was planned is the one that has moved; told by its OID."""
+        if undo and not step.undo:
+            return []
+        schema = str(step.detail["from" if undo else "to"])
+        rows = database.rows(_PLACE, (step.detail["type"],))
+        if not rows:
+            return [f"{step.detail['name']} (OID {step.detail['type']}) is not there any more"]
+        place = qualified(*rows[0])
+        return [] if rows[0][0] == schema else [f"{place} (OID {step.detail['type']}) is not in {schema}: another one was moved"]
+
+    @staticmethod
     def rewind(catalog: Catalog, steps: Sequence[Step]) -> Catalog:
         """The catalog as if these types still stood in the source schema, without their aliases."""
         moved = {step.detail["type"] for step in steps}
@@ -82,10 +95,16 @@ class MoveType:
         aliases = {found.oid for step in steps for found in aliases_of(catalog, step)}
         names = {(t.schema, name) for t in catalog.user_types if t.oid in moved for name in (t.name, t.array_type)}
         source = catalog.source_schema
+
+        def taking(routine: Routine) -> Routine:
+            arguments = tuple(replace(a, schema=source) if (a.schema, a.type) in names else a for a in routine.arguments)
+            return replace(routine, arguments=arguments) if arguments != routine.arguments else routine
+
         return replace(
             catalog,
             user_types=tuple(replace(t, schema=source) if t.oid in moved else t for t in catalog.user_types if t.oid not in aliases),
             types=tuple(t for t in catalog.types if (t.schema, t.name) not in names),
+            routines=tuple(taking(routine) for routine in catalog.routines),
             relations=tuple(replace(r, schema=source) if r.oid in relations else r for r in catalog.relations),
             shared_names=names_before(catalog.shared_names, moved | relations, source, aliases),
         )
@@ -102,11 +121,3 @@ def aliases_of(catalog: Catalog, step: Step) -> list[UserType]:
         and found.base == step.detail["type"]
         and found.name == step.detail["name"]
     ]
-
-
-def type_problems(database: Database, step: Step, schema: str) -> list[str]:
-    """Whether the type that was planned is the one that stands in ``schema`` now; told by its OID."""
-    rows = database.rows(_PLACE, (step.detail["type"],))
-    if not rows:
-        return [f"{step.detail['name']} (OID {step.detail['type']}) is not there any more"]
-    return [] if rows[0][0] == schema else [f"{qualified(*rows[0])} (OID {step.detail['type']}) is not in {schema}: another one was moved"]

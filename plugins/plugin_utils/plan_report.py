@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, WARN, Finding, Plan, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.plugin_utils.folded import Fold, fold, some
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import visible
 
@@ -110,10 +111,9 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
 
 
 def step_sql(steps: Iterable[Step], undo: bool = False, lock_timeout_ms: int = 50) -> list[str]:
-    """The SQL of steps, as it is sent."""
+    """The SQL of steps, statement by statement as it is sent; only the proof and the journal's own are left out."""
     lines = []
     for step in steps:
-        lines += [f"-- {visible(step.title)}", "BEGIN;", f"SET LOCAL lock_timeout = {lock_timeout_ms};"]
-        lines += [f"{statement};" for statement in (step.undo if undo else step.do)]
-        lines += ["COMMIT;", ""]
+        statements = of_step(step, undo, lock_timeout_ms).statements
+        lines += [f"-- {visible(step.title)}", *(f"{statement};" for statement in statements), ""]
     return lines
