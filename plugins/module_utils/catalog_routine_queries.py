@@ -32,15 +32,24 @@ SELECT p.oid::bigint, n.nspname, p.proname,
             THEN p.prorettype::regtype::text ELSE '' END,
        p.proretset,
        (SELECT json_agg(json_build_array(COALESCE(p.proargmodes[u.place], 'i'), COALESCE(p.proargnames[u.place], ''),
-                                         CASE WHEN c.oid IS NULL THEN tn.nspname ELSE '' END, t.typname, COALESCE(c.oid, 0)::bigint)
+                                         CASE WHEN c.oid IS NULL AND y.oid IS NULL THEN tn.nspname ELSE '' END, t.typname,
+                                         COALESCE(c.oid, 0)::bigint, COALESCE(y.oid, 0)::bigint)
                         ORDER BY u.place)
           FROM unnest(COALESCE(p.proallargtypes, p.proargtypes::oid[])) WITH ORDINALITY u(type, place)
           JOIN pg_catalog.pg_type t ON t.oid = u.type JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
           LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
           LEFT JOIN pg_catalog.pg_class c ON c.oid = COALESCE(e.typrelid, t.typrelid) AND c.relkind IN ('r', 'p', 'f')
-               AND tn.nspname = ANY(%(scope)s))
+               AND tn.nspname = ANY(%(scope)s)
+          LEFT JOIN pg_catalog.pg_type y ON y.oid = COALESCE(e.oid, t.oid) AND tn.nspname = ANY(%(scope)s)
+               AND (y.typtype IN ('e', 'd', 'r') OR (y.typtype = 'c' AND EXISTS (SELECT FROM pg_catalog.pg_class s
+                                                                                   WHERE s.oid = y.typrelid AND s.relkind = 'c'))))
   FROM pg_catalog.pg_proc p {_OWN}
  ORDER BY p.oid
+"""
+
+AGGREGATES = """
+SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ WHERE p.prokind = 'a' AND n.nspname <> 'pg_catalog' ORDER BY 1
 """
 
 # Everything in the catalog that calls a routine by its OID. An index with an expression stands for its table.
@@ -83,7 +92,7 @@ SELECT w.routine::bigint, 'routine', p.proname, 0, '', '', p.oid::bigint
 """
 
 # 1079 is regclass(text), 3495 to_regclass, 1665 pg_get_serial_sequence, 2205 the type regclass.
-_NAMES = r"~ ':funcid (1079|3495|1665) |COERCEVIAIO :arg \{[A-Z]+ .*:resulttype 2205 '"
+_NAMES = "LIKE ANY (ARRAY['%%:funcid 1079 %%', '%%:funcid 3495 %%', '%%:funcid 1665 %%', '%%COERCEVIAIO%%:resulttype 2205 %%'])"
 
 EXPRESSIONS = f"""
 WITH found AS (

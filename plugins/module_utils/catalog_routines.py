@@ -13,8 +13,8 @@ from dataclasses import dataclass
 class Argument:
     """A parameter of a routine.
 
-    ``mode`` is that of ``pg_proc.proargmodes``. For the row type of a table ``table`` is the table's OID and ``schema`` is empty, because
-    a move changes it; for every other type ``table`` is 0.
+    ``mode`` is that of ``pg_proc.proargmodes``. For the row type of a table ``table`` is the table's OID, for a type of people's own (or
+    an array of it) ``user_type`` that type's; ``schema`` is empty then, because a move changes it.
     """
 
     mode: str
@@ -22,6 +22,7 @@ class Argument:
     schema: str
     type: str
     table: int = 0
+    user_type: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ansible_collections.dbops.multischema.plugins.module_utils import reading as r
-from ansible_collections.dbops.multischema.plugins.module_utils.moved_names import SEQUENCE
+from ansible_collections.dbops.multischema.plugins.module_utils.moved_names import SEQUENCE, TABLE, USER_TYPE
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_effects import FAILS, Effect, catalog_answer_changes
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_verdicts import Verdict, names_routine
@@ -54,7 +54,7 @@ def _remedy(verdict: Verdict, effects: Sequence[Effect]) -> str:
         targets = ", ".join(dict.fromkeys(Name(e.moved.target).as_string() for e in qualified))
         words.append(
             f"Write {said} once it has moved; or name it without a schema and give the routine SET search_path = {targets}, "
-            f"{Name(qualified[0].moved.table.schema).as_string()}, which works before and after"
+            f"{Name(qualified[0].moved.schema).as_string()}, which works before and after"
         )
     return "; ".join(words) + "."
 
@@ -74,7 +74,7 @@ def _sorted(verdict: Verdict) -> tuple[list[Effect], list[Effect], list[Effect],
     for effect in verdict.effects:
         if effect.outcome == FAILS and effect.moved.kind == SEQUENCE:
             sequences.append(effect)
-        elif effect.outcome == FAILS and not effect.moved.view and effect.moved.kind == "table":
+        elif effect.outcome == FAILS and not effect.moved.view and effect.moved.kind in (TABLE, USER_TYPE):
             missing.append(effect)
         else:
             (failures if effect.outcome == FAILS else changes).append(effect)
@@ -91,7 +91,9 @@ def names_in_routines(s: Situation) -> Iterator[Finding]:
             texts = _texts(verdict, sequences, "It names sequences that move with their tables, so it fails:", wired)
             yield Finding("sequence_named", severity, *texts, acceptable=wired)
         if missing:
-            texts = _texts(verdict, missing, "It names tables by a name under which nothing will stand, so it fails:", refused=True)
+            texts = _texts(
+                verdict, missing, "It names tables or types by a name under which nothing will stand, so it fails:", refused=True
+            )
             yield Finding("routine_without_view", REFUSE, *texts, acceptable=True)
         if failures:
             texts = _texts(verdict, failures, "It does what fails once the tables have moved:", wired)
@@ -169,7 +171,7 @@ def unread_routines(s: Situation) -> Iterator[Finding]:
             what = f"Only its words were looked at; among them are names of what moves: {listed}."
         else:
             what = "Only its words were looked at; no name of what moves is among them."
-        lost = [moved for moved in named if moved.kind == "table" and not moved.view]
+        lost = [moved for moved in named if moved.kind == TABLE and not moved.view]
         yield Finding(
             "routine_unread",
             REFUSE if lost else WARN,
@@ -269,4 +271,4 @@ def _planned_tables(s: Situation, verdict: Verdict) -> list[str]:
         found = names.words(_WORD.findall(verdict.routine.source))
     else:
         found = [m for m in (names.named(ref, verdict.routine.search_path) for ref in verdict.reading.references) if m is not None]
-    return sorted({table_name(moved.table) for moved in found})
+    return sorted({table_name(moved.table) for moved in found if moved.table is not None})

@@ -44,6 +44,8 @@ def expressions(s: Situation) -> Iterator[Finding]:
 
 def jobs(s: Situation) -> Iterator[Finding]:
     """Tables of schedulers and tools that hold SQL or names as text."""
+    if not s.catalog.mentions:
+        return
     moving = {table.name: (group.view, table_name(table), Name(target, table.name).as_string()) for group, table, target in s.moves}
     for _, table, target in s.moves:
         for sequence in table.sequences:

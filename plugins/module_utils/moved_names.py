@@ -8,48 +8,55 @@ from dataclasses import dataclass
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import copied_defaults
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
-from ansible_collections.dbops.multischema.plugins.module_utils.reading import CONSTRAINT, Reference
+from ansible_collections.dbops.multischema.plugins.module_utils.reading import CONSTRAINT, PCT_ROWTYPE, TYPE, Reference
+from ansible_collections.dbops.multischema.plugins.module_utils.type_placement import TypeMove
 
-TABLE, SEQUENCE, INDEX, CONSTRAINT_NAME = "table", "sequence", "index", "constraint"
+TABLE, SEQUENCE, INDEX, CONSTRAINT_NAME, USER_TYPE = "table", "sequence", "index", "constraint", "type"
 
 
 @dataclass(frozen=True)
 class Moved:
     """Something that moves, known by its name.
 
-    ``view``: whether a view takes the name; never for anything but a table. ``defaults``: columns whose default that view carries.
+    ``view``: whether something takes the name, a view for a table, a domain for a type; nothing can for an enum or a sequence.
+    ``defaults``: columns whose default that view carries.
     """
 
     kind: str
     name: str
-    table: Table
+    schema: str
     target: str
-    view: bool
+    view: bool = False
+    table: Table | None = None  # the table, or the one that it belongs to; None for a type
     defaults: frozenset[str] = frozenset()
 
 
 class MovedNames:
     """All names of the source schema that leave it."""
 
-    def __init__(self, catalog: Catalog, moves: Iterable[tuple[Group, Table, str]]) -> None:
+    def __init__(self, catalog: Catalog, moves: Iterable[tuple[Group, Table, str]], types: Iterable[TypeMove] = ()) -> None:
         self._source = catalog.source_schema
         self._relations: dict[str, Moved] = {}
         self._constraints: dict[str, Moved] = {}
+        self._types = {
+            move.found.name: Moved(USER_TYPE, move.found.name, self._source, move.schema, move.found.kind != "e") for move in types
+        }
         self._parents = {oid for table in catalog.tables for oid in table.parents}
         foreign_keys: dict[int, list[str]] = {}
         for key in catalog.foreign_keys:
             foreign_keys.setdefault(key.child, []).append(key.name)
         for group, table, target in moves:
             carried = frozenset(default.column for default in copied_defaults(table)) if group.view_defaults else frozenset()
-            self._relations[table.name] = Moved(TABLE, table.name, table, target, group.view, carried)
+            self._relations[table.name] = Moved(TABLE, table.name, self._source, target, group.view, table, carried)
             for sequence in table.sequences:
-                self._relations[sequence.name] = Moved(SEQUENCE, sequence.name, table, target, False)
+                self._relations[sequence.name] = Moved(SEQUENCE, sequence.name, self._source, target, table=table)
             for index in table.indexes:
-                self._relations[index.name] = Moved(INDEX, index.name, table, target, False)
+                self._relations[index.name] = Moved(INDEX, index.name, self._source, target, table=table)
             for name in (*foreign_keys.get(table.oid, ()), *(index.name for index in table.indexes)):
-                self._constraints[name] = Moved(CONSTRAINT_NAME, name, table, target, False)
+                self._constraints[name] = Moved(CONSTRAINT_NAME, name, self._source, target, table=table)
         moving = {moved.name for moved in self._relations.values()}
-        self._others = {(rel.schema, rel.name) for rel in catalog.relations if rel.schema != self._source and rel.name in moving}
+        elsewhere = (rel for rel in (*catalog.relations, *catalog.namesakes) if rel.schema != self._source)
+        self._others = {(rel.schema, rel.name) for rel in elsewhere if rel.name in moving}
 
     def words(self, text_words: Iterable[str]) -> list[Moved]:
         """Tables and sequences whose names are among words."""
@@ -67,6 +74,8 @@ class MovedNames:
         """
         named = self._constraints if reference.use == CONSTRAINT else self._relations
         moved = named.get(reference.name)
+        if moved is None and reference.use in (TYPE, PCT_ROWTYPE):
+            moved = self._types.get(reference.name)
         if moved is None or reference.schema not in (None, self._source):
             return None
         if reference.schema is None and path is not None and self._found_on(path, moved):

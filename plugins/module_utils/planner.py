@@ -21,7 +21,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Step,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Readings
-from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import Destinations, RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
     DEFAULT_ACL_OBJECTS,
     CopyDefaultPrivileges,
@@ -160,11 +160,14 @@ def make_plan(
     steps = list(_schema_steps(catalog, configuration, placed, findings))
     elsewhere = children_elsewhere(catalog)
     steps += [MoveTables.build(catalog, group, elsewhere) for group in placed.moving if group.schema in configuration.target_names]
-    # Types after the tables and right before the paths: bare names of what can have no alias are found again at once.
-    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
     situation = Situation(catalog, configuration, placed, readings)
-    targets = {table.oid: target for _, table, target in situation.moves}
-    steps += [RoutinePath.build(catalog, v.routine, v.path, targets) for v in situation.verdicts.routines.values() if v.repair]
+    # Types before the routines, whose signatures name them by the schema that they have then, and right before the paths: bare names
+    # of what can have no alias are found again at once.
+    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
+    going = Destinations(
+        {table.oid: target for _, table, target in situation.moves}, {move.found.oid: move.schema for move in placed.types}
+    )
+    steps += [RoutinePath.build(catalog, v.routine, v.path, going) for v in situation.verdicts.routines.values() if v.repair]
     steps += [SetSearchPath.build(catalog, c.role, c.items) for c in situation.path_changes if c.outcome == CHANGED and c.able]
     for check in CHECKS:
         findings.extend(check(situation))

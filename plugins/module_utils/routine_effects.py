@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dbops.multischema.plugins.module_utils import reading as r
-from ansible_collections.dbops.multischema.plugins.module_utils.moved_names import CONSTRAINT_NAME, INDEX, SEQUENCE, Moved, MovedNames
+from ansible_collections.dbops.multischema.plugins.module_utils.moved_names import (
+    CONSTRAINT_NAME,
+    INDEX,
+    SEQUENCE,
+    USER_TYPE,
+    Moved,
+    MovedNames,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Note, Reading, Reference
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 
@@ -113,9 +120,19 @@ class Effects:
                 yield effect
 
     def _effect(self, reference: Reference, moved: Moved) -> Effect | None:
+        if moved.kind == USER_TYPE:
+            return self._type(reference, moved)
         if moved.kind in (SEQUENCE, INDEX, CONSTRAINT_NAME):
             return self._gone(reference, moved)
         return self._through_view(reference, moved) if moved.view else self._without_view(reference, moved)
+
+    @staticmethod
+    def _type(reference: Reference, moved: Moved) -> Effect | None:
+        """A domain stands in for a type, but has no rows; nothing stands in for an enum."""
+        if moved.view and reference.use != r.PCT_ROWTYPE:
+            return None
+        why = "a domain of that name is no row type" if moved.view else "nothing can stand in for an enum"
+        return _failure(reference, moved, "42704", why)
 
     @staticmethod
     def _gone(reference: Reference, moved: Moved) -> Effect | None:
@@ -155,7 +172,7 @@ class Effects:
     def _matters(self, reference: Reference, moved: Moved) -> bool:
         """Whether the use is what it seems, for this table and server."""
         use, detail, table = reference.use, reference.detail, moved.table
-        if use == r.MERGE:
+        if table is None or use == r.MERGE:
             return self.version_num < MERGE_ON_VIEWS_SINCE
         if use == r.GROUP_KEY:
             return detail == "*" or detail in table.columns

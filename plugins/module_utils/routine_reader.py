@@ -48,6 +48,11 @@ def read_routines(database: Database, version_num: int, scope: Mapping[str, Any]
     )
 
 
+def read_aggregates(database: Database) -> tuple[str, ...]:
+    """Names of aggregate functions besides PostgreSQL's own."""
+    return tuple(name for (name,) in database.rows(q.AGGREGATES))
+
+
 def read_expressions(database: Database, scope: Mapping[str, Any]) -> tuple[Expression, ...]:
     """Expressions in which a relation is named as text."""
     return tuple(Expression(*row) for row in database.rows(q.EXPRESSIONS, scope))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Argument, Routine
@@ -13,20 +13,29 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import N
 _INPUT = ("i", "b", "v")  # parameters by which a routine is told from others of its name
 
 
-def _type(catalog: Catalog, argument: Argument, moving: Mapping[int, str]) -> Name:
-    """A parameter's type by the name that it has once the tables have moved."""
-    if not argument.table:
-        return Name(argument.schema, argument.type)
-    table = catalog.by_oid()[argument.table]
-    return Name(moving.get(table.oid, table.schema), argument.type)
+@dataclass(frozen=True)
+class Destinations:
+    """Where tables and types go, by OID; what stays is not listed."""
+
+    tables: Mapping[int, str]
+    types: Mapping[int, str]
 
 
-def routine_name(catalog: Catalog, routine: Routine, moving: Mapping[int, str]) -> Piece:
-    """A routine as ``ALTER ROUTINE`` takes it.
+def _type(catalog: Catalog, argument: Argument, going: Destinations) -> Name:
+    """A parameter's type by the name that it has once everything has moved."""
+    if argument.table:
+        schema = going.tables.get(argument.table) or catalog.by_oid()[argument.table].schema
+    elif argument.user_type:
+        here = next(found.schema for found in catalog.user_types if found.oid == argument.user_type)
+        schema = going.types.get(argument.user_type, here)
+    else:
+        schema = argument.schema
+    return Name(schema, argument.type)
 
-    :param moving: target schema of each table that moves, by OID.
-    """
-    types = comma(_type(catalog, argument, moving) for argument in routine.arguments if argument.mode in _INPUT)
+
+def _routine_name(catalog: Catalog, routine: Routine, going: Destinations) -> Piece:
+    """A routine as ``ALTER ROUTINE`` takes it."""
+    types = comma(_type(catalog, argument, going) for argument in routine.arguments if argument.mode in _INPUT)
     return fragment("{}({})", Name(routine.schema, routine.name), types)
 
 
@@ -41,13 +50,12 @@ class RoutinePath:
     kind = "routine_path"
 
     @staticmethod
-    def build(catalog: Catalog, routine: Routine, path: Sequence[str], moving: Mapping[int, str]) -> Step:
+    def build(catalog: Catalog, routine: Routine, path: Sequence[str], going: Destinations) -> Step:
         """The step for one routine.
 
         :param path: what it is to be.
-        :param moving: target schema of each table that moves, by OID.
         """
-        name = routine_name(catalog, routine, moving)
+        name = _routine_name(catalog, routine, going)
         former = routine.search_path
         return Step(
             id=f"routine_path:{routine.signature}",

@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.placement import
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Reading, Readings
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_effects import Effect, Effects
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_placement import TypeMove
 
 DEFAULT_PATH = ("$user", "public")  # of PostgreSQL itself
 LAST = "pg_temp"
@@ -144,7 +145,13 @@ class _Callers:
         return tuple(self._found.get(oid, ()))
 
 
-def judge(catalog: Catalog, moves: Sequence[tuple[Group, Table, str]], readings: Readings, repair: Iterable[str]) -> Verdicts:
+def judge(
+    catalog: Catalog,
+    moves: Sequence[tuple[Group, Table, str]],
+    types: Sequence[TypeMove],
+    readings: Readings,
+    repair: Iterable[str],
+) -> Verdicts:
     """Judge every routine that has a text.
 
     :param repair: entries of ``multischema_repair_routines``.
@@ -153,10 +160,10 @@ def judge(catalog: Catalog, moves: Sequence[tuple[Group, Table, str]], readings:
     for routine in catalog.routines:
         for oid in routine.row_types:
             rows.setdefault(routine.name, set()).add(oid)
-    names = MovedNames(catalog, moves)
+    names = MovedNames(catalog, moves, types)
     effects = Effects(names, catalog.server.version_num, {name: frozenset(oids) for name, oids in rows.items()})
     moving = {table.oid: target for _, table, target in moves}
-    order = list(dict.fromkeys(target for _, _, target in moves))
+    order = list(dict.fromkeys([*(target for _, _, target in moves), *(move.schema for move in types)]))
     callers = _Callers(catalog, readings)
     patterns = tuple(repair)
     found: dict[int, Verdict] = {}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ansible_collections.dbops.multischema.plugins.module_utils.bare_names import names_before
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -94,10 +95,16 @@ class MoveType:
         aliases = {found.oid for step in steps for found in aliases_of(catalog, step)}
         names = {(t.schema, name) for t in catalog.user_types if t.oid in moved for name in (t.name, t.array_type)}
         source = catalog.source_schema
+
+        def taking(routine: Routine) -> Routine:
+            arguments = tuple(replace(a, schema=source) if (a.schema, a.type) in names else a for a in routine.arguments)
+            return replace(routine, arguments=arguments) if arguments != routine.arguments else routine
+
         return replace(
             catalog,
             user_types=tuple(replace(t, schema=source) if t.oid in moved else t for t in catalog.user_types if t.oid not in aliases),
             types=tuple(t for t in catalog.types if (t.schema, t.name) not in names),
+            routines=tuple(taking(routine) for routine in catalog.routines),
             relations=tuple(replace(r, schema=source) if r.oid in relations else r for r in catalog.relations),
             shared_names=names_before(catalog.shared_names, moved | relations, source, aliases),
         )

@@ -23,16 +23,18 @@ ast: Any = _ast  # its attributes are optional to mypy, and the grammar knows be
 _STATEMENT, _EXPRESSION = 0, 2  # RawParseMode, as libpg_query gives it; from 3 on an assignment
 _DYNAMIC_QUERY = ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors")
 _ATTEMPTS = 12
+_NAMING = re.compile(r"select|\(|::|cast|tg_table_schema|tg_relid", re.IGNORECASE)
 _SHOWN = 60  # characters of a dynamic statement that a note shows
 
 
 class PlpgsqlReader:
     """One routine."""
 
-    def __init__(self, routine: Routine, row_functions: frozenset[str]) -> None:
+    def __init__(self, routine: Routine, row_functions: frozenset[str], aggregates: frozenset[str]) -> None:
         self._routine = routine
-        self._found = Collector(row_functions)
-        self._assigned: dict[str, list[Any]] = {}
+        self._found = Collector(row_functions, aggregates)
+        self._assigned: dict[str, list[Mapping[str, Any]]] = {}
+        self._starts: list[int] = []  # of the body's lines
         self._prepared = Prepared()
 
     def read(self) -> Reading:
@@ -41,10 +43,11 @@ class PlpgsqlReader:
         :raises pglast.parser.ParseError: when it cannot be parsed.
         """
         tree = self._parse()
+        self._starts = [0, *(match.end() for match in re.finditer("\n", self._prepared.body))]
         self._declare()
         for name, expression in _expressions(tree):
             if expression.get("parseMode", 0) > _EXPRESSION or name:
-                self._note_assignment(expression, name)
+                self._assigned.setdefault(name or _assigned_to(expression["query"]), []).append(expression)
         self._walk(tree, 1, "")
         return self._found.reading()
 
@@ -52,11 +55,15 @@ class PlpgsqlReader:
         """Parse, and correct what was guessed about variables by what the parser says of them."""
         rows: set[str] = set()
         scalars: set[str] = set()
+        guess = True
         for _ in range(_ATTEMPTS):
-            self._prepared = prepare(self._routine, frozenset(rows), frozenset(scalars))
+            self._prepared = prepare(self._routine, frozenset(rows), frozenset(scalars), guess)
             try:
                 return parse_plpgsql(self._prepared.text)
             except ParseError as error:
+                if guess and "record variable cannot be part" in str(error.args[0]):
+                    guess = False
+                    continue
                 said = re.match(r'"([^".]+)"(?: is not a scalar variable)|"([^".]+)\.[^"]*" is not a known variable', str(error.args[0]))
                 if said is None or (said[1] or said[2]) in (scalars if said[1] else rows):
                     raise
@@ -108,41 +115,38 @@ class PlpgsqlReader:
         self._walk([handler.get("action", []) for handler in handlers], line, "")
 
     def _expression(self, expression: Mapping[str, Any], line: int) -> None:
+        if expression.get("parseMode", 0) >= _EXPRESSION and not self._may_name(expression["query"]):
+            return
         sql, shift = _as_statement(expression)
         SqlReader(self._found, self._line_of(expression["query"], line, shift)).read(sql)
 
+    def _may_name(self, query: str) -> bool:
+        """Whether an expression can name anything: most are a comparison or a constant, and need not be parsed."""
+        return _NAMING.search(query) is not None or any(name in query for name in self._found.row_functions)
+
     def _line_of(self, query: str, line: int, shift: int) -> Callable[[int], int]:
         """Where a position of the query stands in the body. INTO is cut out of a query, and PERFORM reads SELECT in it."""
-        body, start = self._prepared.body, 0
-        for _ in range(line - 1):
-            start = body.find("\n", start) + 1
-        place = next(
-            (at for at in (body.find(query, start), body.find(query[:16], start), body.find(query[7:], start) - 7) if at >= start), -1
-        )
-        first = line if place < 0 else body.count("\n", 0, max(place, 0)) + 1
+        body, start = self._prepared.body, self._starts[min(line, len(self._starts)) - 1]
+        beginning = query.partition("  ")[0]  # where INTO was cut out, blanks stand
+        attempts = (body.find(query, start), body.find(beginning, start), body.find(query[7:], start) - 7)
+        place = next((at for at in attempts if at >= start), -1)
 
         def line_at(position: int) -> int:
-            return first + query.count("\n", 0, max(position - shift, 0))
+            offset = max(position - shift, 0)
+            if place < 0:
+                return line + query.count("\n", 0, offset)
+            return body.count("\n", 0, place + offset) + 1
 
         return line_at
 
     # --- dynamic SQL ---
-
-    def _note_assignment(self, expression: Mapping[str, Any], name: str) -> None:
-        sql, _ = _as_statement(expression)
-        target = name or scan_word(expression["query"])
-        try:
-            node = _target(sql)
-        except (ParseError, AttributeError, IndexError, TypeError):
-            return
-        self._assigned.setdefault(target, []).append(node)
 
     def _execute(self, expression: Mapping[str, Any], line: int) -> None:
         self._expression(expression, line)  # what it is made from is SQL too
         node = _target(_as_statement(expression)[0])
         made: list[Any] = [node]
         if isinstance(node, ast.ColumnRef) and len(node.fields) == 1:
-            made = self._assigned.get(column(node)[0], [node])
+            made = [_target(_as_statement(item)[0]) for item in self._assigned.get(column(node)[0], ())] or [node]
         known = [self._read_made(item, line) for item in made]
         if not all(known):
             shown = " ".join(expression["query"].split())
@@ -168,10 +172,10 @@ def _target(sql: str) -> Any:
     return statement.targetList[0].val
 
 
-def scan_word(query: str) -> str:
+def _assigned_to(query: str) -> str:
     """The variable that an assignment sets."""
-    first = next(iter(scan(query)), None)
-    return "" if first is None else query[first.start : first.end + 1].lower()
+    match = re.match(r'\s*("?)([^"\s:=.\[]+)', query)
+    return "" if match is None else match[2] if match[1] else match[2].lower()
 
 
 def _as_statement(expression: Mapping[str, Any]) -> tuple[str, int]:

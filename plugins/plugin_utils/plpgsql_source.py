@@ -132,16 +132,17 @@ def _cursor_arguments(tokens: Sequence[Token], place: int) -> Iterator[tuple[int
         place += 1
 
 
-def prepare(routine: Routine, rows: frozenset[str] = frozenset(), scalars: frozenset[str] = frozenset()) -> Prepared:
+def prepare(routine: Routine, rows: frozenset[str] = frozenset(), scalars: frozenset[str] = frozenset(), guess: bool = True) -> Prepared:
     """The text for the parser.
 
-    :param rows, scalars: variables that are known to be, or not to be, rows; of the others, those that a dot follows somewhere are.
+    :param rows, scalars: variables that are known to be, or not to be, rows.
+    :param guess: take those of the others for rows that a dot follows somewhere.
     :raises pglast.parser.ParseError: when the body has no tokens that PostgreSQL knows.
     """
     source, found = routine.source, Prepared()
     tokens = _tokens(source)
     dotted = {token.word for token, dot in zip(tokens, tokens[1:], strict=False) if dot.name == "ASCII_46" and token.end == dot.start}
-    with_fields = (dotted | rows) - scalars
+    with_fields = ((dotted if guess else set()) | rows) - scalars
     edits: list[tuple[int, int, str]] = []
 
     def edit(first: Token, last: Token, text: str) -> None:
@@ -149,7 +150,7 @@ def prepare(routine: Routine, rows: frozenset[str] = frozenset(), scalars: froze
         edits.append((first.start, last.end, text + lines))
 
     for declaration in _declarations(tokens):
-        if len(declaration) < 2 or declaration[1].name == "ALIAS":
+        if len(declaration) < 2 or declaration[1].word == "alias":
             continue
         variable = declaration[0].word
         found.variables.add(variable)
@@ -188,7 +189,7 @@ def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-_MODES = {"i": "", "o": "OUT ", "b": "INOUT ", "v": "VARIADIC ", "t": "OUT "}
+_MODES = {"i": "", "o": "OUT ", "b": "INOUT ", "v": "", "t": "OUT "}
 
 
 def _header(routine: Routine, rows: Set[str]) -> str:
@@ -197,8 +198,6 @@ def _header(routine: Routine, rows: Set[str]) -> str:
         outputs += argument.mode in ("o", "b", "t")
         kind = "some_row" if argument.table or argument.name in rows else "text"
         kind = argument.type if argument.type in _KEEP else kind
-        if argument.mode == "v":
-            kind = "text[]"
         name = _identifier(argument.name) + " " if argument.name else ""
         arguments.append(f"{_MODES[argument.mode]}{name}{kind}")
     if routine.kind == "p":

@@ -51,10 +51,12 @@ class Collector:
     """What has been read so far of one text, and the circumstances of what is being read.
 
     :param row_functions: names of functions that take a table's row.
+    :param aggregates: names of aggregate functions besides PostgreSQL's own.
     :param deparsed: the text was made by PostgreSQL from its catalog: a literal of type regclass in it follows by OID.
     """
 
     row_functions: frozenset[str] = frozenset()
+    aggregates: frozenset[str] = frozenset()
     deparsed: bool = False
     variables: dict[str, Table | None] = field(default_factory=dict)  # of PL/pgSQL, with the table whose row they hold
     caught: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ class SqlReader:
             inner.add(item)
         if node.intoClause is not None and node.intoClause.rel is not None:
             self._made(node.intoClause.rel)
-        for reference in ungrouped(node):
+        for reference in ungrouped(node, self.found.aggregates):
             self._open_column(reference, inner)
         self._catalog_query(node)
         self._below(node, inner, ("withClause", "intoClause"))

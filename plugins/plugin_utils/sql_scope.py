@@ -129,29 +129,32 @@ def _shape(node: Any) -> Any:
     return tuple(_shape(item) for item in node) if isinstance(node, tuple) else str(node)
 
 
-def _is_aggregate(node: Any) -> bool:
-    if not isinstance(node, ast.FuncCall):
+def _is_aggregate(node: Any, further: frozenset[str]) -> bool:
+    if not isinstance(node, ast.FuncCall) or node.over is not None:
         return False
     marks = (node.agg_star, node.agg_distinct, node.agg_order, node.agg_filter, node.agg_within_group)
-    return function_name(node) in _AGGREGATES or any(marks)
+    return function_name(node) in _AGGREGATES or function_name(node) in further or any(marks)
 
 
-def _open_columns(node: Any, grouped: set[Any]) -> Iterator[Any]:
+def _open_columns(node: Any, grouped: set[Any], aggregates: frozenset[str]) -> Iterator[Any]:
     if isinstance(node, tuple):
         for item in node:
-            yield from _open_columns(item, grouped)
-    elif isinstance(node, ast.Node) and not isinstance(node, (ast.SubLink, ast.SelectStmt)) and not _is_aggregate(node):
+            yield from _open_columns(item, grouped, aggregates)
+    elif isinstance(node, ast.Node) and not isinstance(node, (ast.SubLink, ast.SelectStmt)) and not _is_aggregate(node, aggregates):
         if _shape(node) in grouped:
             return
         if isinstance(node, ast.ColumnRef):
             yield node
         else:
             for child in children(node):
-                yield from _open_columns(child, grouped)
+                yield from _open_columns(child, grouped, aggregates)
 
 
-def ungrouped(select: Any) -> Iterator[Any]:
-    """Columns outside of aggregates that GROUP BY does not name: allowed only where a primary key is grouped by."""
+def ungrouped(select: Any, aggregates: frozenset[str]) -> Iterator[Any]:
+    """Columns outside of aggregates that GROUP BY does not name: allowed only where a primary key is grouped by.
+
+    :param aggregates: names of aggregate functions besides PostgreSQL's own.
+    """
     if not select.groupClause or any(isinstance(item, ast.GroupingSet) for item in select.groupClause):
         return
     targets = list(select.targetList or ())
@@ -164,12 +167,12 @@ def ungrouped(select: Any) -> Iterator[Any]:
         grouped.add(_shape(item))
         if isinstance(item, ast.ColumnRef) and len(item.fields) == 1 and column(item)[0] in outputs:
             grouped.add(_shape(outputs[column(item)[0]]))
-    yield from _open_columns(tuple(target.val for target in targets), grouped)
-    yield from _open_columns(select.havingClause, grouped)
+    yield from _open_columns(tuple(target.val for target in targets), grouped, aggregates)
+    yield from _open_columns(select.havingClause, grouped, aggregates)
     for item in select.sortClause or ():
         if isinstance(item.node, ast.ColumnRef) and len(item.node.fields) == 1 and column(item.node)[0] in outputs:
             continue
-        yield from _open_columns(item.node, grouped)
+        yield from _open_columns(item.node, grouped, aggregates)
 
 
 def type_name(node: Any) -> Table | None:

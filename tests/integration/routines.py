@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 TABLES = """
 CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TYPE pair AS (left_one int, right_one text);
 CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL DEFAULT 'nobody', email text, feeling mood DEFAULT 'glad',
                     CONSTRAINT users_email_once UNIQUE (email));
 CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, buyer int REFERENCES users DEFERRABLE, note text,
@@ -38,11 +39,14 @@ class Probe:
     settings: str = ""
     arguments: str = ""
     call: str = ""
+    parsed: bool = False  # BEGIN ATOMIC: PostgreSQL keeps no text
     calls: str = ""  # another routine, whose failure is its own
 
     @property
     def create(self) -> str:
         """The statement that makes it."""
+        if self.parsed:
+            return f"CREATE FUNCTION {self.name}() RETURNS {self.returns} LANGUAGE sql {self.body}"
         head = f"CREATE FUNCTION {self.name}({self.arguments}) RETURNS {self.returns} LANGUAGE {self.language} {self.settings}"
         return f"{head} AS $x${self.body}$x$"
 
@@ -102,10 +106,45 @@ PROBES = (
     plain("p_populate", "found_text := (jsonb_populate_record(NULL::public.users, '{\"name\": \"j\"}')).name", answer="found_text"),
     guarded("p_guard_fine", "PERFORM 1 FROM public.users", "undefined_table"),
     Probe("p_target", "SELECT count(*)::text FROM users", "sql", settings="SET search_path = app, public"),
+    Probe("p_atomic", "BEGIN ATOMIC SELECT count(*)::text FROM users u JOIN public.orders o ON o.buyer = u.id; END", parsed=True),
+    # Types, which stay unless a rule names them.
+    plain("p_cast", "found_text := 'glad'::public.mood", answer="found_text"),
+    plain("p_enum_array", declare="m mood[] := ARRAY['glad']::mood[];", answer="m[1]::text"),
+    plain("p_composite", declare="p public.pair := ROW(1, 'r');", answer="p.right_one"),
+    plain("p_composite_row", "p.right_one := 'r'", declare="p pair%ROWTYPE;", answer="p.right_one"),
+    # Rows as results.
+    Probe("r_plpgsql", "DECLARE v users; BEGIN SELECT * INTO v FROM users WHERE id = 1; RETURN v; END", returns="users"),
+    Probe("r_rowtype", "DECLARE v public.users%ROWTYPE; BEGIN SELECT * INTO v FROM users WHERE id = 1; RETURN v; END", returns="users"),
+    Probe("r_query", "BEGIN RETURN QUERY SELECT * FROM public.users ORDER BY id; END", returns="SETOF users"),
+    Probe("r_query_row", "BEGIN RETURN QUERY SELECT u.* FROM users u ORDER BY id; END", returns="SETOF users"),
+    Probe("r_next", "DECLARE v users; BEGIN FOR v IN SELECT * FROM users LOOP RETURN NEXT v; END LOOP; END", returns="SETOF users"),
+    Probe("r_returning", "DECLARE v users; BEGIN UPDATE users SET name = 'q' WHERE id = 1 RETURNING * INTO v; RETURN v; END",
+          returns="users"),
+    Probe("r_sql", "SELECT * FROM public.users ORDER BY id", "sql", returns="SETOF users"),
+    Probe("r_sql_one", "SELECT * FROM users WHERE id = 1", "sql", returns="users"),
+    Probe("r_sql_update", "UPDATE users SET name = 'q' WHERE id = 1 RETURNING *", "sql", returns="users"),
+    Probe("r_sql_whole", "SELECT u FROM public.users u ORDER BY id", "sql", returns="SETOF users"),
+    Probe("r_sql_whole_returning", "UPDATE users u SET name = 'q' WHERE id = 1 RETURNING u", "sql", returns="users"),
+    Probe("r_array", "SELECT array_agg(u) FROM public.users u", "sql", returns="users[]"),
+    Probe("r_plpgsql_array", "BEGIN RETURN ARRAY(SELECT u FROM users u); END", returns="users[]"),
+    Probe("r_plpgsql_whole", "DECLARE v users; BEGIN v := (SELECT u FROM users u WHERE id = 1); RETURN v; END", returns="users"),
+    Probe("r_cast", "BEGIN RETURN ROW(1, 'n', 'e', 'glad')::public.users; END", returns="users"),
+    Probe("r_sql_cast", "SELECT ROW(1, 'n', 'e', 'glad')::public.users", "sql", returns="users"),
+    Probe("r_sql_null", "SELECT NULL::users", "sql", returns="users"),
+    plain("r_compare", "SELECT * INTO v FROM users WHERE id = 1", declare="v users;",
+          answer="(EXISTS (SELECT 1 FROM public.users u WHERE u = v))::text"),
+    plain("r_insert", "SELECT * INTO v FROM notes WHERE id = 1", "v.id := 50", "INSERT INTO public.notes SELECT (v).*",
+          "INSERT INTO notes VALUES ((v).id + 1, v.body, NULL)", declare="v notes;"),
+    plain("r_json", answer="(SELECT string_agg(to_jsonb(u) ->> 'name', ',' ORDER BY id) FROM users u)"),
+    plain("r_text", answer="(SELECT min(u::text) FROM public.users u)"),
+    plain("r_composite_array", answer="(SELECT count(*)::text FROM unnest(ARRAY(SELECT u FROM users u)) AS x)"),
+    plain("r_declared_array", "v := ARRAY(SELECT u FROM users u)", declare="v public.users[];", answer="v[1].name"),
     # What fails through a view too.
     plain("p_constraint", "INSERT INTO users (email) VALUES ('a@x') ON CONFLICT ON CONSTRAINT users_email_once DO NOTHING"),
     plain("p_truncate", "TRUNCATE public.app_log"),
     Probe("p_truncate_sql", "TRUNCATE app_log; SELECT 'done'", "sql"),
+    plain("p_copy", "COPY public.app_log FROM PROGRAM 'true'"),
+    plain("p_copy_to", "COPY public.app_log TO PROGRAM 'cat > /dev/null'"),
     plain("p_sample", "PERFORM count(*) FROM users TABLESAMPLE SYSTEM (100)"),
     plain("p_current_of", "OPEN c", "FETCH c INTO r", "UPDATE notes SET body = 'k' WHERE CURRENT OF c",
           declare="c CURSOR FOR SELECT * FROM notes FOR UPDATE; r record;"),
@@ -157,6 +196,9 @@ PROBES = (
     trigger("t_schema", "NEW.seen := TG_TABLE_SCHEMA"),
     trigger("t_relid", "NEW.seen := (TG_RELID = (SELECT min(oid) FROM pg_class WHERE relname = 'notes' AND relkind = 'r'))::text"),
     trigger("t_new", "NEW.seen := v.body", declare="v notes%ROWTYPE := NEW;"),
+    trigger("t_assign", "SELECT * INTO v FROM notes WHERE id = 1", "v.id := 99", "v.seen := 'assigned'", "NEW := v", declare="v notes;"),
+    trigger("t_return", "SELECT * INTO v FROM public.notes WHERE id = 1", "v.id := 99", "v.seen := 'returned'", "RETURN v",
+            declare="v public.notes;"),
     trigger("t_audit", "INSERT INTO public.app_log VALUES (TG_TABLE_NAME)", "NEW.seen := TG_OP"),
     trigger("t_truncate", "TRUNCATE app_log"),
     trigger("t_helper", "PERFORM public.p_truncate()", calls="p_truncate"),

@@ -164,6 +164,30 @@ def test_where_an_alias_is_no_type_of_its_own_the_plan_refuses(typed: Target) ->
     assert (typed.value(compared), typed.value(chosen)) == (1, "amount")
 
 
+def test_routines_that_name_a_type_which_no_alias_serves_are_found_by_their_text(typed: Target) -> None:
+    typed.execute(
+        "CREATE FUNCTION admins() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM people WHERE role = 'ADMIN'::public.\"Role\" $$",
+        "CREATE FUNCTION first_home() RETURNS text LANGUAGE plpgsql AS $$ DECLARE h address%ROWTYPE; BEGIN RETURN h.street; END $$",
+        "CREATE FUNCTION plain() RETURNS text LANGUAGE plpgsql AS $$ DECLARE h address; m email := 'a@b'; BEGIN RETURN m; END $$",
+        'CREATE FUNCTION taking(m email, r "Role") RETURNS void LANGUAGE plpgsql AS $$ BEGIN TRUNCATE people; END $$',
+    )
+    before = state(typed)
+    types, repair = ("email", "address", "Role"), {"repair_routines": ["taking"]}
+    refused = named(core(typed, *types).plan(), "type_moves")
+    moves = core(typed, *types, accept=tuple(refused), **repair)
+    plan = moves.plan()
+    assert [f.object for f in named(plan, "type_named")] == ["public.admins()", "public.first_home()"]
+    assert "routine_path" in {step.kind for step in plan.steps}
+    moves.apply()
+    assert moves.plan().digest == plan.digest, "also where the signature of a routine names a type that has moved"
+    for query in ("SELECT admins()", "SELECT first_home()"):
+        with pytest.raises(psycopg2.Error):
+            typed.value(query)
+    assert typed.value("SELECT plain()") == "a@b"
+    moves.roll_back()
+    require_same(before, state(typed))
+
+
 def test_rules_and_names_that_cannot_be_followed_are_refused(typed: Target) -> None:
     typed.execute("CREATE SCHEMA who", "CREATE TABLE who.email (a int)", "CREATE TYPE who.address AS ENUM ('x')")
     plan = core(typed, "email", "address", "adress").plan()
