@@ -28,7 +28,8 @@ def collisions(s: Situation) -> Iterator[Finding]:
                 there = RELATION_KINDS.get(relations[(target, name)], "relation")
                 yield _collision(table, f"{what} {name}", target, f"a {there} of that name")
         for name in filter(None, (table.row_type, table.array_type)):
-            if (target, name) in types and (target, name) not in relations:
+            # A relation of the table's own name was reported above; one called like the array type has a row type of that name.
+            if (target, name) in types and not (name == table.name and (target, name) in relations):
                 yield _collision(table, f"row type {name}", target, "a type of that name")
         for stats in table.statistics:
             if stats.schema == table.schema and (target, stats.name) in statistics:

@@ -102,6 +102,13 @@ CASES = [
         "collision",
         "refuse",
         "public.orders",
+        two(relations=[relation("_orders", "r", "tenant")], types=(TypeName(1, "tenant", "_orders", "c"),)),
+        says="Its row type _orders cannot go to tenant: a type of that name",
+    ),
+    Case(
+        "collision",
+        "refuse",
+        "public.orders",
         catalog(STX, statistics=[b.statistics("orders_stx", "tenant")]),
         catalog(STX, statistics=[b.statistics("orders_stx", "elsewhere")]),
         catalog(replace(STX, statistics=(b.statistics("orders_stx", "elsewhere"),)), statistics=[b.statistics("orders_stx", "tenant")]),
