@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
 from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
@@ -32,6 +33,7 @@ class MortalDatabase(Database):
     """A connection whose process kills itself with SIGKILL when it is about to send its n-th statement."""
 
     lives = -1  # of the process: statements that it may still send; negative for no end
+    _lock = threading.Lock()  # several workers count together
 
     def execute(self, statement: str, parameters: Any = None) -> int:
         """Count, then send."""
@@ -45,9 +47,10 @@ class MortalDatabase(Database):
 
     @staticmethod
     def _count() -> None:
-        if MortalDatabase.lives == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        MortalDatabase.lives -= 1
+        with MortalDatabase._lock:
+            if MortalDatabase.lives == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            MortalDatabase.lives -= 1
 
 
 @dataclass
@@ -92,7 +95,7 @@ class Core:
         return [step["id"] for step in self._steps_left(self.plan())]
 
     def apply(self, workers: int = 1) -> Slices:
-        """Do everything that is left, both phases, as one run."""
+        """Do everything that is left, both phases; as one run, unless there are several workers."""
         return self.applying(workers)()
 
     def applying(self, workers: int = 1) -> Callable[[], Slices]:
@@ -100,7 +103,17 @@ class Core:
         plan = self.plan()
         assert not plan.refusals, plan.refusals
         left = self._steps_left(plan)
-        return lambda: self.work("phase2", plan.digest, left, workers)
+        if workers == 1:
+            return lambda: self.work("phase2", plan.digest, left)
+        schemas = [step for step in left if step["phase"] == PHASE_SCHEMAS]
+        tables = [step for step in left if step["phase"] == PHASE_TABLES]
+
+        def both() -> Slices:
+            # As the playbooks do it: several workers take tables only.
+            self.work("phase1", plan.digest, schemas)
+            return self.work("phase2", plan.digest, tables, workers)
+
+        return both
 
     def way_back(self) -> WayBack:
         """The rollback, decided."""
