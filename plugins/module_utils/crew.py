@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Union
+from typing import Any, Union
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -30,7 +30,7 @@ class Crew:
 
     :param connect: opens a direct connection.
     :param should_stop: asked between steps, as by `relocation.Relocator`.
-    :param earlier: what earlier slices have spent, by the id of the step.
+    :param earlier: what earlier slices have spent, by the id of the step; it and ``before`` as by `relocation.Relocator`.
 
     ``unfinished`` are the steps that were being tried when the work was stopped.
     """
@@ -41,13 +41,16 @@ class Crew:
         run: str,
         pace: Pace,
         should_stop: Callable[[], bool],
+        *,
         earlier: Mapping[str, HeadStart] | None = None,
+        before: Mapping[int, dict[str, Any]] | None = None,
     ) -> None:
         self._connect = connect
         self._run = run
         self._pace = pace
         self._should_stop = should_stop
         self._earlier = earlier or {}
+        self._before = before or {}
         self._ended = threading.Event()
         self._todo: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -87,8 +90,7 @@ class Crew:
             with self._connect() as database, probing(self._connect, self._pace.probe, longest_attempt_ms(database)) as probe:
                 if probe is not None:
                     self.probes.append(probe)
-                stop = lambda: self._ended.is_set() or self._should_stop()  # noqa: E731  a name for a condition
-                relocator = Relocator(database, self._run, self._pace, stop, earlier=self._earlier, probe=probe)
+                relocator = Relocator(database, self._run, self._pace, self._stops, earlier=self._earlier, before=self._before, probe=probe)
                 for outcome in relocator.apply(self._take()):
                     self._messages.put(outcome)
                 if relocator.unfinished is not None:
@@ -98,6 +100,9 @@ class Crew:
             self._messages.put(error)
         finally:
             self._messages.put(None)
+
+    def _stops(self) -> bool:
+        return self._ended.is_set() or self._should_stop()
 
     def _take(self) -> Iterator[Step]:
         with contextlib.suppress(queue.Empty):

@@ -6,6 +6,7 @@ slices of a run together is the lease in the journal.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -16,9 +17,11 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities_of
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import require_room
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, probing
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
@@ -189,22 +192,30 @@ class _Doing:
         self.probe_off: str | None = None
 
     def run(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], workers: int) -> None:
-        """Do steps or undo them. At its end the probes have ended, and what they have noticed is final."""
-        if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
-            crew = Crew(self._connect, self._run_id, self._pace, self._stop, self._earlier)
-            self._collect(crew.apply(steps, workers), crew.probes)
+        """Do steps or undo them. At its end the probes have ended, and what they have noticed is final.
+
+        Moves go side by side, where that is asked for; what comes after them one by one, once all of them are through.
+        """
+        everything = [*steps, *(step for _, step in undo)]
+        before = read_identities_of(database, everything)
+        together = list(itertools.takewhile(lambda step: step.kind == MoveTables.kind, steps)) if workers > 1 else []
+        if together:
+            crew = Crew(self._connect, self._run_id, self._pace, self._stop, earlier=self._earlier, before=before)
+            self._collect(crew.apply(together, workers), crew.probes)
             self.unfinished = crew.unfinished
-            return
-        wanted = self._pace.probe and any(step.phase == PHASE_TABLES for step in (*steps, *(step for _, step in undo)))
+            if len(self.outcomes) < len(together) or len(together) == len(steps):
+                return
+        wanted = self._pace.probe and any(step.kind == MoveTables.kind for step in everything[len(together) :])
         with probing(self._connect, wanted, longest_attempt_ms(database)) as probe:
-            relocator = Relocator(database, self._run_id, self._pace, self._stop, earlier=self._earlier, probe=probe)
-            self._collect(relocator.roll_back(undo) if undo else relocator.apply(steps), [probe] if probe else [])
+            relocator = Relocator(database, self._run_id, self._pace, self._stop, earlier=self._earlier, before=before, probe=probe)
+            working = relocator.roll_back(undo) if undo else relocator.apply(steps[len(together) :])
+            self._collect(working, [probe] if probe else [])
             self.unfinished = [relocator.unfinished] if relocator.unfinished else []
 
     def _collect(self, working: Iterator[Outcome], probes: Sequence[Probe]) -> None:
         for outcome in working:
             self.outcomes.append(outcome)
-        self.probe_off = next((probe.off for probe in probes if probe.off), None)
+        self.probe_off = next((probe.off for probe in probes if probe.off), self.probe_off)
 
     def note_stall(self, journal: Journal) -> None:
         """Keep the longest stall in the run's row of the journal."""

@@ -14,8 +14,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, Return
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Lock, Member, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.rollback_paths import path_back
+from ansible_collections.dbops.multischema.plugins.module_utils.rollback_types import type_back
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def _replaced(now: _Now, entry: Entry) -> Iterator[Finding]:
     for name, (oid, definition) in entry.identity.get("views", {}).items():
         there, view = now.source.get(name), now.views_by_name.get(name)
         another = there is not None and there.kind == "v" and there.oid != oid
-        changed = view is not None and view.definition != definition
+        changed = view is not None and view.definition != definition and not view.plain
         if another or changed:
             yield Finding(
                 "view_replaced",
@@ -179,6 +184,8 @@ def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:
     for entry in entries:
         if entry.step.kind == MoveTables.kind:
             belongs.update(member.oid for member in (*entry.step.members, *_as_found(now, entry.step).members))
+        elif entry.step.kind == MoveType.kind:
+            belongs.update((entry.step.detail["type"], entry.step.detail["relation"]))
     for oid in belongs & now.tables.keys():
         belongs.update(index.oid for index in now.tables[oid].indexes)
         belongs.update(sequence.oid for sequence in now.tables[oid].sequences)
@@ -229,6 +236,15 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
             gone.extend(_gone(now, step))
             step = _as_found(now, step)
             refusals.extend(_name_conflicts(now, step))
+        elif step.kind == MoveType.kind:
+            step, found, lost = type_back(catalog, step)
+            refusals.extend(found)
+            gone.extend(lost)
+        elif step.kind == SetSearchPath.kind:
+            step, found = path_back(catalog, step, accepted)
+            refusals.extend(found)
+        elif step.kind == RoutinePath.kind:
+            step = RoutinePath.as_found(catalog, step)
         elif catalog.schema(str(step.detail["schema"])) is None:
             step = replace(step, undo=(), title=f"Undo: {step.title}; the schema is gone already")
         elif step.kind == CreateSchema.kind and ("schema_not_empty", step.detail["schema"]) in accepted:
@@ -238,7 +254,7 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
         steps.append((entry, step))
     refusals.extend(_strangers(now, done, accepted))
     server = catalog.server
-    moves = any(step.kind == MoveTables.kind for _, step in steps)
+    moves = any(step.kind in (MoveTables.kind, MoveType.kind) for _, step in steps)
     if moves and not server.superuser and catalog.source_schema not in server.create_on_schemas:
         refusals.append(
             Finding(
