@@ -29,7 +29,8 @@ class Crew:
     one worker and not see what readers of the others' tables notice.
 
     :param connect: opens a direct connection.
-    :param should_stop: asked between steps, and ``before``, ``earlier``: as by `relocation.Relocator`.
+    :param should_stop: asked between steps, as by `relocation.Relocator`.
+    :param earlier: what earlier slices have spent, by the id of the step; it and ``before`` as by `relocation.Relocator`.
 
     ``unfinished`` are the steps that were being tried when the work was stopped.
     """
@@ -41,15 +42,15 @@ class Crew:
         pace: Pace,
         should_stop: Callable[[], bool],
         *,
-        before: Mapping[int, dict[str, Any]] | None = None,
         earlier: Mapping[str, HeadStart] | None = None,
+        before: Mapping[int, dict[str, Any]] | None = None,
     ) -> None:
         self._connect = connect
         self._run = run
         self._pace = pace
         self._should_stop = should_stop
-        self._before = before
         self._earlier = earlier or {}
+        self._before = before or {}
         self._ended = threading.Event()
         self._todo: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -89,7 +90,7 @@ class Crew:
             with self._connect() as database, probing(self._connect, self._pace.probe, longest_attempt_ms(database)) as probe:
                 if probe is not None:
                     self.probes.append(probe)
-                relocator = Relocator(database, self._run, self._pace, self._stops, before=self._before, earlier=self._earlier, probe=probe)
+                relocator = Relocator(database, self._run, self._pace, self._stops, earlier=self._earlier, before=self._before, probe=probe)
                 for outcome in relocator.apply(self._take()):
                     self._messages.put(outcome)
                 if relocator.unfinished is not None:

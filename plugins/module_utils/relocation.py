@@ -17,7 +17,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.blockers import 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     ConfigurationError,
     ServerRefused,
-    StepFailed,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import (
     read_identities,
@@ -39,9 +38,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.probe import Pro
 from ansible_collections.dbops.multischema.plugins.module_utils.proof import move_problems, proof_query, read_proof
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.standbys import Standbys, too_far_behind
+from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import late, raise_if, refused
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
 
+RELATION_KINDS = ("r", "p", "f", "i", "S")  # of members; other kinds have OIDs of other catalogs
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
@@ -154,19 +155,19 @@ class Relocator:
         pace: Pace,
         should_stop: Callable[[], bool] = lambda: False,
         *,
-        before: Mapping[int, dict[str, Any]] | None = None,
         earlier: Mapping[str, HeadStart] | None = None,
         probe: Probe | None = None,
+        before: Mapping[int, dict[str, Any]] | None = None,
     ) -> None:
         self.database = database
         self.journal = Journal(database)
         self.run = run
         self.pace = pace
         self.should_stop = should_stop
-        self._before = before or {}
         self._earlier = earlier or {}
         self._probe = probe
         self._standbys = Standbys(database, pace.max_replay_lag_s)
+        self._before = before or {}
         self.unfinished: Outcome | None = None
         self._renewed = time.monotonic()
 
@@ -244,7 +245,7 @@ class Relocator:
                 waited = (time.monotonic() - attempt_started) * 1000
                 if error.sqlstate not in RETRIED:
                     if singly or self.database.broken:
-                        raise _failure(step, error, self.database.broken) from error
+                        raise refused(step, error, self.database.broken) from error
                     singly = True  # to learn which statement it is
                     outcome.attempts += 1
                     continue
@@ -255,7 +256,7 @@ class Relocator:
                 outcome.cancelled = way.cancelled
                 outcome.elapsed_ms = (time.monotonic() - started) * 1000
                 if earlier.spent_s + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
-                    raise _late(step, outcome, earlier.attempts, self.pace) from error
+                    raise late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s) from error
                 if self._pause(outcome.attempts):
                     return None
                 outcome.attempts += 1
@@ -268,16 +269,18 @@ class Relocator:
             self.unfinished = None
             return outcome
 
+    def _find_blockers(self, step: Step) -> list[Blocker]:
+        probe = self._probe.pid if self._probe else None
+        oids = [member.oid for member in step.members if member.kind in RELATION_KINDS]
+        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
+
     def _may_be_sent_whole(self, step: Step) -> bool:
         return step.kind == MoveTables.kind and all(member.oid in self._before for member in step.members)
 
     def _lock_timeout_ms(self, long_attempt: bool) -> int:
-        return longest_attempt_ms(self.database) if long_attempt else self.pace.lock_timeout_ms
-
-    def _find_blockers(self, step: Step) -> list[Blocker]:
-        probe = self._probe.pid if self._probe else None
-        oids = [member.oid for member in step.members if member.kind != "s"]
-        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
+        if not long_attempt:
+            return self.pace.lock_timeout_ms
+        return longest_attempt_ms(self.database)
 
     def _pause(self, attempt: int) -> bool:
         """Wait before the next attempt. :returns: whether the work should stop instead."""
@@ -339,8 +342,8 @@ class Relocator:
             after = read_identities_of(self.database, [step])
             held = (time.monotonic() - held_from) * 1000
             if step.kind == MoveTables.kind:
-                _raise_if(self._problems(task, before, after), step)
-            _raise_if(problems_of_kind(self.database, step, task.undoes), step)
+                raise_if(self._problems(task, before, after), step)
+            raise_if(problems_of_kind(self.database, step, task.undoes), step)
             self._record(task, after, attempt, None)
         return held
 
@@ -367,43 +370,5 @@ class Relocator:
         oids = [member.oid for member in step.members if member.view]
         source = str(step.detail["from"])
         found = view_problems(self.database, source, oids) if oids else []
-        _raise_if([f"the view {qualified(source, name)} {what}" for name, what in found], step)
+        raise_if([f"the view {qualified(source, name)} {what}" for name, what in found], step)
         return read_views(self.database, source, [member.name for member in step.members if member.view]) if oids else {}
-
-
-def _raise_if(problems: Sequence[str], step: Step) -> None:
-    if problems:
-        raise StepFailed(
-            step.id,
-            f"{step.title}: " + "; ".join(problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else "") + ".",
-            "The database is not what was planned on, so this step was rolled back whole; steps before it stay done.",
-            "Run playbooks/plan.yml to see what has changed, read the new plan, and run this phase again. Where the plan is "
-            "still the same, look at event triggers and at what else runs on this database.",
-        )
-
-
-def _failure(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
-    if broken:
-        return StepFailed(
-            step.id,
-            f"{step.title}: the connection was lost. {error.found}",
-            "The step's transaction and its journal row are one: either both are there or neither.",
-            "Run the same playbook again: it reads the journal and goes on with the next step.",
-        )
-    return StepFailed(
-        step.id,
-        f"{step.title}: {error.found}\n  statement: {error.statement}",
-        error.why or "PostgreSQL refused it; this step was rolled back whole, steps before it stay done.",
-        error.remedy or "Remove the cause, then run the same playbook again; it goes on where it stopped.",
-    )
-
-
-def _late(step: Step, outcome: Outcome, earlier: int, pace: Pace) -> StepFailed:
-    who = "; ".join(outcome.waited_for) or "sessions that come and go"
-    return StepFailed(
-        step.id,
-        f"{step.title}: no lock within {pace.deadline_s:g} s ({earlier + outcome.attempts} attempts). In front: {who}.",
-        "It gives way to the application each time rather than make it wait.",
-        "End that session (SELECT pg_terminate_backend(PID)) or wait for it, then run the same playbook again; a longer "
-        "multischema_deadline_s waits longer.",
-    )

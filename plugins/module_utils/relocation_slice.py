@@ -178,10 +178,6 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
     return {**vars(outcome), "stall": vars(outcome.stall) if outcome.stall else None}
 
 
-def _moves(step: Step) -> bool:
-    return step.kind == MoveTables.kind
-
-
 class _Doing:
     """The work of a slice, and what it has reached, also where an error ends it."""
 
@@ -196,24 +192,24 @@ class _Doing:
         self.probe_off: str | None = None
 
     def run(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], workers: int) -> None:
-        """Do steps or undo them. At its end the probes have ended, and what they have noticed is final."""
-        before = read_identities_of(database, [*steps, *(step for _, step in undo)])
-        together = list(itertools.takewhile(_moves, steps)) if workers > 1 else []
+        """Do steps or undo them. At its end the probes have ended, and what they have noticed is final.
+
+        Moves go side by side, where that is asked for; what comes after them one by one, once all of them are through.
+        """
+        everything = [*steps, *(step for _, step in undo)]
+        before = read_identities_of(database, everything)
+        together = list(itertools.takewhile(lambda step: step.kind == MoveTables.kind, steps)) if workers > 1 else []
         if together:
-            crew = Crew(self._connect, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier)
+            crew = Crew(self._connect, self._run_id, self._pace, self._stop, earlier=self._earlier, before=before)
             self._collect(crew.apply(together, workers), crew.probes)
             self.unfinished = crew.unfinished
-            if len(self.outcomes) < len(together):
+            if len(self.outcomes) < len(together) or len(together) == len(steps):
                 return
-        self._one_by_one(database, steps[len(together) :], undo, before)
-
-    def _one_by_one(
-        self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], before: Mapping[int, dict[str, Any]]
-    ) -> None:
-        wanted = self._pace.probe and any(_moves(step) for step in (*steps, *(step for _, step in undo)))
+        wanted = self._pace.probe and any(step.kind == MoveTables.kind for step in everything[len(together) :])
         with probing(self._connect, wanted, longest_attempt_ms(database)) as probe:
-            relocator = Relocator(database, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier, probe=probe)
-            self._collect(relocator.roll_back(undo) if undo else relocator.apply(steps), [probe] if probe else [])
+            relocator = Relocator(database, self._run_id, self._pace, self._stop, earlier=self._earlier, before=before, probe=probe)
+            working = relocator.roll_back(undo) if undo else relocator.apply(steps[len(together) :])
+            self._collect(working, [probe] if probe else [])
             self.unfinished = [relocator.unfinished] if relocator.unfinished else []
 
     def _collect(self, working: Iterator[Outcome], probes: Sequence[Probe]) -> None:
