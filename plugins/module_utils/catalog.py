@@ -171,7 +171,7 @@ class TypeName:
 class View:
     """A view or materialized view that reads tables; it follows them by OID.
 
-    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    ``plain``: it is one of ours that was changed by hand, and shows its table's columns, all of them in order, and nothing else.
     """
 
     oid: int

@@ -24,7 +24,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.relocation impor
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import Evidence, verify_tables
-from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, know_again, view_changes
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
@@ -88,7 +88,8 @@ class Core:
             journal = Journal(database)
             entries = journal.done() if journal.exists() else []
             names = [*configuration.target_names]
-            return read_catalog(database, configuration.source_schema, names, configuration.named_roles), entries
+            catalog = read_catalog(database, configuration.source_schema, names, configuration.named_roles)
+            return know_again(database, catalog, entries), entries
 
     def plan(self) -> Plan:
         """What is planned now, journaled steps taken back."""
