@@ -6,10 +6,11 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Union
+from typing import Union
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator
 
 Message = Union[Outcome, BaseException, None]  # None: a worker has ended
@@ -28,7 +29,7 @@ class Crew:
         run: str,
         pace: Pace,
         should_stop: Callable[[], bool],
-        before: Mapping[int, dict[str, Any]] | None = None,
+        before: Mapping[int, Former] | None = None,
     ) -> None:
         self._connect = connect
         self._run = run

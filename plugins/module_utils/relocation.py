@@ -20,7 +20,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     StepFailed,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import (
-    read_identities,
     read_identities_of,
     read_views,
     view_problems,
@@ -33,7 +32,15 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
     QUERY_CANCELED,
     Database,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.proof import move_problems, proof_query, read_proof
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import (
+    Former,
+    identity_of,
+    move_problems,
+    moved_as_planned,
+    proof_query,
+    read_places,
+    views_of,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
@@ -139,7 +146,7 @@ class Relocator:
         should_stop: Callable[[], bool] = lambda: False,
         head_start: HeadStart = NO_HEAD_START,
         *,
-        before: Mapping[int, dict[str, Any]] | None = None,
+        before: Mapping[int, Former] | None = None,
     ) -> None:
         self.database = database
         self.journal = Journal(database)
@@ -282,18 +289,13 @@ class Relocator:
         message = ";\n".join([*transaction.statements[:-1], proof_query(self.database, step, task.undoes)])
         started = time.monotonic()
         with self.database.rolled_back_on_error():
-            proof = read_proof(step, self.database.rows(message))
-            after = {**proof.identities, **self._statistics(step)}
-            if self._problems(task, self._before, after):
+            places = read_places(self.database, step, self.database.rows(message))
+            if not moved_as_planned(self.database, step, task.undoes, self._before, places):
                 raise _Differs
-            views = dict(proof.views) if not proof.in_doubt else None
-            self._record(task, after, attempt, views)
+            identity = identity_of(step, self._before, places)
+            self._record(task, identity, attempt, views_of(step, places))
             self.database.execute("COMMIT")
         return (time.monotonic() - started) * 1000
-
-    def _statistics(self, step: Step) -> dict[int, Any]:
-        oids = [member.oid for member in step.members if member.kind == "s"]
-        return read_identities(self.database, (), oids) if oids else {}
 
     def _attempt_singly(self, task: Task, attempt: int, lock_timeout_ms: int) -> float:
         """The step statement by statement: lock, look, work, look again, record.
@@ -313,30 +315,26 @@ class Relocator:
             after = read_identities_of(self.database, [step])
             held = (time.monotonic() - held_from) * 1000
             if step.phase == PHASE_TABLES:
-                _raise_if(self._problems(task, before, after), step)
-            self._record(task, after, attempt, None)
+                _raise_if(move_problems(self.database, step, task.undoes, before, after), step)
+            self._record(task, {str(oid): item for oid, item in after.items()}, attempt, None)
         return held
 
-    def _record(self, task: Task, after: Mapping[int, Any], attempt: int, views: dict[str, Any] | None) -> None:
+    def _record(self, task: Task, identity: Mapping[str, Any], attempt: int, views: Mapping[str, Any] | None) -> None:
         """Write the step as done or undone.
 
+        :param identity: of what it has moved, by OID.
         :param views: what the views are known by, where they have been compared with their tables already.
         """
         step = task.step
         if task.entry is not None:
             self.journal.record_undone(self.run, task.entry)
             return
-        identity: dict[str, Any] = {}
         if step.phase == PHASE_TABLES:
-            identity = {str(oid): item for oid, item in after.items()}
-            identity["views"] = self._check_views(step) if views is None else views
+            identity = {**identity, "views": self._check_views(step) if views is None else views}
         if step.kind == GrantUsage.kind:
             missing = self.database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
             _raise_if([f"{name} still may not use {step.detail['schema']}" for (name,) in missing], step)
         self.journal.record(self.run, step, identity, attempt)
-
-    def _problems(self, task: Task, before: Mapping[int, Any], after: Mapping[int, Any]) -> list[str]:
-        return move_problems(self.database, task.step, task.undoes, before, after)
 
     def _check_views(self, step: Step) -> dict[str, Any]:
         """:returns: what the views are known by afterwards."""

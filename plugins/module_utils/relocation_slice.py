@@ -16,10 +16,10 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
-from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities_of
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import read_former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import HeadStart, Pace, Relocator, check_pace
 
 ADVISORY_LOCK_WAIT_S = 5.0
@@ -109,7 +109,7 @@ def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, 
     """What is really left: steps to do, entries to undo, and the ids of what another run has done meanwhile."""
     items = unpack(work.steps)
     if work.door == "rollback":
-        entries = {entry.seq: entry for entry in journal.done()}
+        entries = {entry.seq: entry for entry in journal.done_of([item["seq"] for item in items])}
         undo = [(entries[item["seq"]], step_from_dict(item["step"])) for item in items if item["seq"] in entries]
         return [], undo, [item["step"]["id"] for item in items if item["seq"] not in entries]
     done = {entry.step.id for entry in journal.done()} if work.begin else set()
@@ -137,7 +137,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             journal.drop()
             return {"changed": True, "outcomes": []}
         steps, undo, already = _todo(journal, work)
-        before = read_identities_of(database, [*steps, *(step for _, step in undo)])
+        before = read_former(database, [*steps, *(step for _, step in undo)])
         relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts), before=before)
         try:
             if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
