@@ -13,6 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
+    ExtensionUse,
+    PathSetting,
+    PathUser,
+    PinnedRoutine,
+    SharedName,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
+    Argument,
+    Expression,
+    Mention,
+    RemoteTable,
+    Routine,
+    Wiring,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
+
 T = TypeVar("T")
 
 TABLE_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table"}
@@ -26,6 +43,12 @@ RELATION_KINDS = {
     "c": "composite type",
     "t": "TOAST table",
 }
+
+
+# What a table may have that decides what a view in its place can do.
+PRIMARY_KEY = "primary_key"
+NAMED_KEY = "named_key"  # a primary key, unique or exclusion constraint
+TRAITS = (PRIMARY_KEY, NAMED_KEY)
 
 
 @dataclass(frozen=True)
@@ -67,12 +90,26 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class ColumnDefault:
+    """The default of a column that is neither generated nor an identity.
+
+    ``expression`` is its text, empty where that would change when something else moves: a sequence, or a type, that it names.
+    ``sequences`` are the OIDs of those it takes numbers from.
+    """
+
+    column: str
+    expression: str = ""
+    nullable: bool = True
+    sequences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """A relation with rows of its own or of its partitions: relkind ``r``, ``p`` or ``f``.
 
     ``structure`` maps a part (columns, constraints, indexes, triggers, policies, rules, options) to an MD5 of what the
     catalog stores for it, in a form that a move does not change: two observations differ exactly where someone
-    altered the table.
+    altered the table. ``traits`` are those of :data:`TRAITS` that it has.
     """
 
     oid: int
@@ -86,11 +123,14 @@ class Table:
     row_security: bool = False
     extension: str | None = None
     columns: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()  # columns with a default, an identity or an expression
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
+    defaults: tuple[ColumnDefault, ...] = ()
+    traits: tuple[str, ...] = ()
     row_type: str = ""
     array_type: str = ""
     bytes_estimate: int = 0
@@ -125,24 +165,11 @@ class TypeName:
 
 
 @dataclass(frozen=True)
-class Routine:
-    """A function or procedure.
-
-    ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables
-    whose row type it takes.
-    """
-
-    oid: int
-    schema: str
-    name: str
-    signature: str = ""
-    source: str = ""
-    row_types: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class View:
-    """A view or materialized view that reads tables; it follows them by OID."""
+    """A view or materialized view that reads tables; it follows them by OID.
+
+    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    """
 
     oid: int
     schema: str
@@ -150,6 +177,7 @@ class View:
     kind: str
     reads: tuple[int, ...]
     definition: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,13 +242,22 @@ class Publication:
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger: its function runs inside the transactions of a migration. ``source`` is the function's text."""
+    """An event trigger: its function, the routine of that OID, runs inside the transactions of a migration."""
 
     name: str
     event: str
     function: str
     enabled: bool
-    source: str = ""
+    routine: int = 0
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension that is installed in the database, and the schema of its objects."""
+
+    name: str
+    schema: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -258,6 +295,8 @@ class Server:
     use_on_schemas: tuple[str, ...] = ()
     public_uses_source: bool = True
     role_called_public: bool = False
+    search_path: str | None = '"$user", public'  # of the server's own configuration; None where it cannot be seen
+    owns_database: bool = True
 
     @property
     def major(self) -> int:
@@ -274,9 +313,11 @@ class Catalog:
     schemas: tuple[Schema, ...] = ()
     tables: tuple[Table, ...] = ()
     relations: tuple[Relation, ...] = ()
+    namesakes: tuple[Relation, ...] = ()  # what has the name of one of these, in any other schema
     types: tuple[TypeName, ...] = ()
     statistics: tuple[Statistics, ...] = ()
     routines: tuple[Routine, ...] = ()
+    aggregates: tuple[str, ...] = ()  # names of aggregate functions that are not PostgreSQL's own
     views: tuple[View, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     contents: tuple[SchemaObject, ...] = ()
@@ -284,7 +325,17 @@ class Catalog:
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    user_types: tuple[UserType, ...] = ()
+    search_paths: tuple[PathSetting, ...] = ()
+    path_users: tuple[PathUser, ...] = ()
+    shared_names: tuple[SharedName, ...] = ()
+    extension_uses: tuple[ExtensionUse, ...] = ()
+    pinned_routines: tuple[PinnedRoutine, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
         """The schema of that name, or None."""
@@ -298,6 +349,10 @@ class Catalog:
     def role(self, name: str) -> Role | None:
         """The role of that name, or None where it does not exist (``PUBLIC`` never does)."""
         return next((role for role in self.roles if role.name == name), None)
+
+    def path_user(self, name: str) -> PathUser | None:
+        """What is known of a role's paths, or None."""
+        return next((user for user in self.path_users if user.name == name), None)
 
     def by_oid(self) -> dict[int, Table]:
         """Tables by OID."""
@@ -326,6 +381,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "schemas": Schema,
         "tables": Table,
         "relations": Relation,
+        "namesakes": Relation,
         "types": TypeName,
         "statistics": Statistics,
         "routines": Routine,
@@ -336,7 +392,17 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
         "event_triggers": EventTrigger,
+        "expressions": Expression,
+        "mentions": Mention,
+        "remote_tables": RemoteTable,
         "roles": Role,
+        "extensions": Extension,
+        "user_types": UserType,
+        "search_paths": PathSetting,
+        "path_users": PathUser,
+        "shared_names": SharedName,
+        "extension_uses": ExtensionUse,
+        "pinned_routines": PinnedRoutine,
     },
     Table: {
         "acl": Grant,
@@ -344,8 +410,10 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "indexes": Index,
         "sequences": OwnedSequence,
         "statistics": Statistics,
+        "defaults": ColumnDefault,
     },
     Schema: {"grants": Grant},
+    Routine: {"arguments": Argument, "wiring": Wiring},
     DefaultPrivileges: {"grants": Grant},
 }
 

@@ -25,7 +25,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
     view_problems,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import (
     DEADLOCK,
     LOCK_NOT_AVAILABLE,
@@ -41,20 +42,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.proof import (
     read_places,
     views_of,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
+from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 RENEW_EVERY_S = 2.0
-
-# A GRANT by someone who may not grant is only a warning in PostgreSQL.
-_NOT_USED = """
-SELECT r FROM unnest(%(roles)s) AS r
- WHERE NOT has_schema_privilege(CASE r WHEN 'PUBLIC' THEN 'public' ELSE r END, %(schema)s, 'USAGE')
-"""
 
 
 @dataclass(frozen=True)
@@ -224,7 +219,7 @@ class Relocator:
             return outcome
 
     def _may_be_sent_whole(self, step: Step) -> bool:
-        return step.phase == PHASE_TABLES and all(member.oid in self._before for member in step.members)
+        return step.kind == MoveTables.kind and all(member.oid in self._before for member in step.members)
 
     def _lock_timeout_ms(self, long_attempt: bool) -> int:
         if not long_attempt:
@@ -314,8 +309,9 @@ class Relocator:
                 self.database.execute(statement)
             after = read_identities_of(self.database, [step])
             held = (time.monotonic() - held_from) * 1000
-            if step.phase == PHASE_TABLES:
+            if step.kind == MoveTables.kind:
                 _raise_if(move_problems(self.database, step, task.undoes, before, after), step)
+            _raise_if(problems_of_kind(self.database, step, task.undoes), step)
             self._record(task, {str(oid): item for oid, item in after.items()}, attempt, None)
         return held
 
@@ -329,11 +325,10 @@ class Relocator:
         if task.entry is not None:
             self.journal.record_undone(self.run, task.entry)
             return
-        if step.phase == PHASE_TABLES:
+        if step.kind != MoveTables.kind:
+            identity = {}
+        else:
             identity = {**identity, "views": self._check_views(step) if views is None else views}
-        if step.kind == GrantUsage.kind:
-            missing = self.database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
-            _raise_if([f"{name} still may not use {step.detail['schema']}" for (name,) in missing], step)
         self.journal.record(self.run, step, identity, attempt)
 
     def _check_views(self, step: Step) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader i
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan, Step, plan_to_dict
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 from tests.benchmark import ROOT
@@ -103,7 +103,7 @@ def main() -> None:
     started = time.monotonic()
     catalog = work.observe(wanted)
     observed = time.monotonic()
-    plan = make_plan(catalog, wanted)
+    plan = plan_now(catalog, (), wanted)
     planned = time.monotonic()
     if plan.refusals:
         raise SystemExit(f"the plan is refused: {plan.refusals[0]}")
