@@ -221,6 +221,23 @@ class Server:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.remove()
 
+    def standby(self, **options: Any) -> Server:
+        """Return a hot standby of this running server, made by ``pg_basebackup`` and not started yet.
+
+        Args:
+            options: as for ``Server``, for example ``settings``.
+        """
+        copy = Server(major=self.major, password=self.password, **options)
+        try:
+            where = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-D", str(copy.data_dir)]
+            copy._run("pg_basebackup", *where, "-R", "-c", "fast", environment={"PGPASSWORD": self.password})
+            copy.log_file.touch(mode=0o600)
+            copy._account.own(copy.log_file)
+        except BaseException:
+            copy.remove()
+            raise
+        return copy
+
     # --- use ----------------------------------------------------------------------------------------------------
 
     def connect(self, database: str = "postgres", **options: Any) -> Connection:
