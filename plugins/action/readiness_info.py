@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 
 # Findings about rights: a person can settle them before anything else is planned.
 RIGHTS = (
@@ -40,7 +40,7 @@ class ActionModule(DatabaseAction):
         if checklist is None:
             checklist = self._templar.template(self._vars.get(PREFIX + "checklist")) or {}
         seen = self.observe(configuration)
-        plan = make_plan(seen.before, configuration)
+        plan = plan_now(seen.catalog, seen.done, configuration)
         members = {member.oid for step in plan.steps for member in step.members if member.kind != "s"}
         result = self.module(
             "readiness_info",

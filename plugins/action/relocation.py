@@ -23,7 +23,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Plan,
     Step,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
 from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json
@@ -35,6 +34,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action 
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import finding_lines, step_sql
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan, require_same_configuration
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
@@ -70,7 +70,7 @@ class ActionModule(DatabaseAction):
             require_same_configuration(saved, configuration)
             _require_no_refusals(saved.refusals, "The saved plan is refused")
         seen = self.observe(configuration)
-        plan = make_plan(seen.before, configuration)
+        plan = plan_now(seen.catalog, seen.done, configuration)
         if saved is not None:
             require_no_drift(saved, seen.before)
         _require_no_refusals(plan.refusals, "The plan is refused")

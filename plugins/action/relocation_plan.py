@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Plan, plan_to_dict
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_page, plan_script
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json, write_text
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, DatabaseAction, Spec, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import plan_report
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan_if_any
 from ansible_collections.dbops.multischema.plugins.plugin_utils.subscriber_script import BACK, THERE, subscriber_scripts
 
@@ -28,8 +28,9 @@ class ActionModule(DatabaseAction):
         """Make the plan and save it, unless in check mode."""
         configuration = self.configuration()
         seen = self.observe(configuration)
-        plan = make_plan(
-            seen.before,
+        plan = plan_now(
+            seen.catalog,
+            seen.done,
             configuration,
             environment=self.environment,
             host=self.host,

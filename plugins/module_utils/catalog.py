@@ -13,7 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
+    ExtensionUse,
+    PathSetting,
+    PathUser,
+    PinnedRoutine,
+    SharedName,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
+    Argument,
+    Expression,
+    Mention,
+    RemoteTable,
+    Routine,
+    Wiring,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 
 T = TypeVar("T")
 
@@ -28,6 +44,12 @@ RELATION_KINDS = {
     "c": "composite type",
     "t": "TOAST table",
 }
+
+
+# What a table may have that decides what a view in its place can do.
+PRIMARY_KEY = "primary_key"
+NAMED_KEY = "named_key"  # a primary key, unique or exclusion constraint
+TRAITS = (PRIMARY_KEY, NAMED_KEY)
 
 
 @dataclass(frozen=True)
@@ -69,12 +91,26 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class ColumnDefault:
+    """The default of a column that is neither generated nor an identity.
+
+    ``expression`` is its text, empty where that would change when something else moves: a sequence, or a type, that it names.
+    ``sequences`` are the OIDs of those it takes numbers from.
+    """
+
+    column: str
+    expression: str = ""
+    nullable: bool = True
+    sequences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """A relation with rows of its own or of its partitions: relkind ``r``, ``p`` or ``f``.
 
     ``structure`` maps a part (columns, constraints, indexes, triggers, policies, rules, options) to an MD5 of what the
     catalog stores for it, in a form that a move does not change: two observations differ exactly where someone
-    altered the table.
+    altered the table. ``traits`` are those of :data:`TRAITS` that it has.
     """
 
     oid: int
@@ -89,12 +125,15 @@ class Table:
     replica_identity: bool = True  # whether UPDATE and DELETE of it can be published
     extension: str | None = None
     columns: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()  # columns with a default, an identity or an expression
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
     granted_by: tuple[str, ...] = ()  # who, besides the owner, has passed privileges on
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
+    defaults: tuple[ColumnDefault, ...] = ()
+    traits: tuple[str, ...] = ()
     row_type: str = ""
     array_type: str = ""
     bytes_estimate: int = 0
@@ -129,24 +168,11 @@ class TypeName:
 
 
 @dataclass(frozen=True)
-class Routine:
-    """A function or procedure.
-
-    ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables
-    whose row type it takes.
-    """
-
-    oid: int
-    schema: str
-    name: str
-    signature: str = ""
-    source: str = ""
-    row_types: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class View:
-    """A view or materialized view that reads tables; it follows them by OID."""
+    """A view or materialized view that reads tables; it follows them by OID.
+
+    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    """
 
     oid: int
     schema: str
@@ -154,6 +180,7 @@ class View:
     kind: str
     reads: tuple[int, ...]
     definition: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,13 +251,22 @@ class Publication:
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger: its function runs inside the transactions of a migration. ``source`` is the function's text."""
+    """An event trigger: its function, the routine of that OID, runs inside the transactions of a migration."""
 
     name: str
     event: str
     function: str
     enabled: bool
-    source: str = ""
+    routine: int = 0
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension that is installed in the database, and the schema of its objects."""
+
+    name: str
+    schema: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -272,6 +308,8 @@ class Server:
     use_on_schemas: tuple[str, ...] = ()
     public_uses_source: bool = True
     role_called_public: bool = False
+    search_path: str | None = '"$user", public'  # of the server's own configuration; None where it cannot be seen
+    owns_database: bool = True
 
     @property
     def major(self) -> int:
@@ -288,9 +326,11 @@ class Catalog:
     schemas: tuple[Schema, ...] = ()
     tables: tuple[Table, ...] = ()
     relations: tuple[Relation, ...] = ()
+    namesakes: tuple[Relation, ...] = ()  # what has the name of one of these, in any other schema
     types: tuple[TypeName, ...] = ()
     statistics: tuple[Statistics, ...] = ()
     routines: tuple[Routine, ...] = ()
+    aggregates: tuple[str, ...] = ()  # names of aggregate functions that are not PostgreSQL's own
     views: tuple[View, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     contents: tuple[SchemaObject, ...] = ()
@@ -299,9 +339,18 @@ class Catalog:
     publications: tuple[Publication, ...] = ()
     slots: tuple[Slot, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
-    foreign_names: tuple[ForeignName, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    user_types: tuple[UserType, ...] = ()
+    search_paths: tuple[PathSetting, ...] = ()
+    path_users: tuple[PathUser, ...] = ()
+    shared_names: tuple[SharedName, ...] = ()
+    extension_uses: tuple[ExtensionUse, ...] = ()
+    pinned_routines: tuple[PinnedRoutine, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
         """The schema of that name, or None."""
@@ -316,13 +365,22 @@ class Catalog:
         """The role of that name, or None where it does not exist (``PUBLIC`` never does)."""
         return next((role for role in self.roles if role.name == name), None)
 
+    def path_user(self, name: str) -> PathUser | None:
+        """What is known of a role's paths, or None."""
+        return next((user for user in self.path_users if user.name == name), None)
+
     def by_oid(self) -> dict[int, Table]:
         """Tables by OID."""
         return {table.oid: table for table in self.tables}
 
 
+_ATOMS = frozenset((str, int, bool, float, type(None)))
+
+
 def to_plain(value: Any) -> Any:
     """Turn dataclasses and tuples into what JSON has."""
+    if type(value) in _ATOMS:  # most of what there is; the other questions take longer
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {key: to_plain(item) for key, item in vars(value).items()}
     if isinstance(value, (list, tuple)):
@@ -337,6 +395,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "schemas": Schema,
         "tables": Table,
         "relations": Relation,
+        "namesakes": Relation,
         "types": TypeName,
         "statistics": Statistics,
         "routines": Routine,
@@ -348,9 +407,18 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "publications": Publication,
         "slots": Slot,
         "subscriptions": Subscription,
-        "foreign_names": ForeignName,
         "event_triggers": EventTrigger,
+        "expressions": Expression,
+        "mentions": Mention,
+        "remote_tables": RemoteTable,
         "roles": Role,
+        "extensions": Extension,
+        "user_types": UserType,
+        "search_paths": PathSetting,
+        "path_users": PathUser,
+        "shared_names": SharedName,
+        "extension_uses": ExtensionUse,
+        "pinned_routines": PinnedRoutine,
     },
     Table: {
         "acl": Grant,
@@ -358,8 +426,10 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "indexes": Index,
         "sequences": OwnedSequence,
         "statistics": Statistics,
+        "defaults": ColumnDefault,
     },
     Schema: {"grants": Grant},
+    Routine: {"arguments": Argument, "wiring": Wiring},
     DefaultPrivileges: {"grants": Grant},
 }
 

@@ -58,6 +58,8 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowne
        obj_description(c.oid, 'pg_class'), t.typname, at.typname,
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+       (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.atthasdef OR a.attidentity <> '')),
        (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
        c.relacl IS NOT NULL,
        CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false
@@ -127,6 +129,32 @@ SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname, pg_get_userbyid(
  WHERE n.nspname = ANY(%(scope)s) OR cn.nspname = ANY(%(scope)s) ORDER BY 1, 2
 """
 
+# Defaults of columns that are not generated (an identity has none). A text that names a relation, or a type of our schemas,
+# would read differently once that has moved: it is left out, but for a constant, which needs no type. Sequences are given by OID.
+_CONSTANT = r"""^(E?'(?:[^']|'')*')::(?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?(?:\[\])*$"""
+DEFAULTS = f"""
+SELECT d.adrelid::bigint, a.attname,
+       CASE WHEN bool_or(r.oid IS NOT NULL) THEN ''
+            WHEN bool_or(tn.oid IS NOT NULL) THEN COALESCE(substring(pg_get_expr(d.adbin, d.adrelid), $re${_CONSTANT}$re$), '')
+            ELSE pg_get_expr(d.adbin, d.adrelid) END,
+       NOT a.attnotnull, COALESCE(array_agg(r.oid::bigint ORDER BY r.oid) FILTER (WHERE r.relkind = 'S'), '{{}}')
+  FROM pg_catalog.pg_attrdef d
+  {_OF_SCOPE.format(oid="d.adrelid")}
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated = ''
+  LEFT JOIN pg_catalog.pg_depend x ON x.classid = 'pg_catalog.pg_attrdef'::regclass AND x.objid = d.oid AND x.deptype = 'n'
+       AND x.refclassid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)
+  LEFT JOIN pg_catalog.pg_type t ON x.refclassid = 'pg_catalog.pg_type'::regclass AND t.oid = x.refobjid
+  LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace AND tn.nspname = ANY(%(scope)s)
+  LEFT JOIN pg_catalog.pg_class r ON r.oid = CASE WHEN t.oid IS NULL THEN x.refobjid ELSE t.typrelid END
+ GROUP BY d.adrelid, d.adnum, a.attname, a.attnotnull, d.adbin ORDER BY d.adrelid, d.adnum
+"""
+
+TRAITS = f"""
+SELECT k.conrelid::bigint, CASE WHEN bool_or(k.contype = 'p') THEN ARRAY['named_key', 'primary_key'] ELSE ARRAY['named_key'] END
+  FROM pg_catalog.pg_constraint k
+  {_OF_SCOPE.format(oid="k.conrelid")} WHERE k.contype IN ('p', 'u', 'x') GROUP BY 1 ORDER BY 1
+"""
+
 # What the catalog stores about a table's parts, in forms that do not contain the names of schemas: expressions as node
 # trees, other objects as OIDs. A move leaves all of it alone, an ALTER does not. Parse locations are taken out because
 # they say nothing and pg_get_expr does not show them.
@@ -181,30 +209,20 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind
  WHERE n.nspname = ANY(%(scope)s) ORDER BY c.oid
 """
 
+# Elsewhere, so that a name can be looked up on a search_path with more schemas than ours.
+NAMESAKES = """
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname <> ALL(%(scope)s) AND n.nspname NOT IN ('information_schema', 'multischema_journal') AND n.nspname !~ '^pg_'
+   AND c.relname IN (SELECT o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace s ON s.oid = o.relnamespace
+                      WHERE s.nspname = ANY(%(scope)s))
+ ORDER BY c.oid
+"""
+
 TYPES = """
 SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
  WHERE n.nspname = ANY(%(scope)s) AND n.nspname <> %(source)s ORDER BY t.oid
-"""
-
-# Routines of the whole database may name a table; those of extensions and of PostgreSQL itself do not count.
-ROUTINES = """
-SELECT p.oid::bigint, n.nspname, p.proname,
-       -- Types without their schemas: this text must not change when the row type of an argument moves.
-       quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' ||
-         COALESCE((SELECT string_agg(quote_ident(t.typname), ', ' ORDER BY u.place)
-                     FROM unnest(p.proargtypes) WITH ORDINALITY u(type, place)
-                     JOIN pg_catalog.pg_type t ON t.oid = u.type), '') || ')',
-       CASE WHEN {parsed} THEN '' ELSE p.prosrc END,
-       (SELECT array_agg(DISTINCT t.typrelid::bigint) FROM unnest(p.proargtypes) a(type)
-          JOIN pg_catalog.pg_type e ON e.oid = a.type
-          JOIN pg_catalog.pg_type t ON t.oid IN (e.oid, e.typelem) AND t.typtype = 'c')
-  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
- WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND l.lanname NOT IN ('c', 'internal')
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
-                      AND d.deptype = 'e')
- ORDER BY p.oid
 """
 
 # Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID; the options count, because
@@ -220,6 +238,30 @@ SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.ref
   JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(%(scope)s)
  GROUP BY v.oid, vn.nspname, v.relname, v.relkind, v.reloptions, r.ev_action::text ORDER BY v.oid
+"""
+
+# Views under the name of a table elsewhere that show just that table. PostgreSQL before 16 names the table with each column.
+PLAIN_VIEWS = """
+WITH pair AS (
+  SELECT v.oid, tn.nspname, t.relname, t.oid AS base
+    FROM pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace AND vn.nspname = %(source)s
+    JOIN pg_catalog.pg_class t ON t.relname = v.relname AND t.relkind IN ('r', 'p', 'f')
+    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace AND tn.nspname = ANY(%(scope)s)
+   WHERE v.relkind = 'v'
+     -- One that has lost security_invoker is not what it was: only a view for column privileges runs as its owner.
+     AND (v.reloptions @> ARRAY['security_invoker=true'] OR current_setting('server_version_num')::int < 150000
+          OR (NOT t.relrowsecurity AND t.relkind <> 'f'
+              AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.oid AND a.attacl IS NOT NULL)))
+), columns AS (
+  SELECT pair.base, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS bare,
+         string_agg(quote_ident(pair.relname) || '.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) AS long
+    FROM pair JOIN pg_catalog.pg_attribute a ON a.attrelid = pair.base AND a.attnum > 0 AND NOT a.attisdropped GROUP BY pair.base
+)
+SELECT pair.oid::bigint FROM pair JOIN columns ON columns.base = pair.base
+  JOIN LATERAL (VALUES (columns.bare), (columns.long)) AS wanted(list) ON
+       regexp_replace(' SELECT ' || wanted.list || ' FROM ' || quote_ident(nspname) || '.' || quote_ident(relname) || ';', '\\s+', ' ', 'g')
+       = regexp_replace(pg_get_viewdef(pair.oid), '\\s+', ' ', 'g')
+ GROUP BY pair.oid
 """
 
 # What PostgreSQL would name when DROP VIEW fails: dependents of the view itself and of its row and array type.
@@ -286,23 +328,15 @@ SELECT s.subname::text, pg_get_userbyid(s.subowner)::text, s.subenabled,
   FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = current_database() ORDER BY 1
 """
 
-# Options are text; of a server elsewhere nothing can be known here, and what is elsewhere and leads here is not seen at all.
-FOREIGN_NAMES = """
-SELECT n.nspname, c.relname, COALESCE(o.table_name, c.relname)
-  FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_class c ON c.oid = f.ftrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver
- CROSS JOIN LATERAL (SELECT max(option_value) FILTER (WHERE option_name = 'table_name') AS table_name,
-                            max(option_value) FILTER (WHERE option_name = 'schema_name') AS schema_name
-                       FROM pg_options_to_table(f.ftoptions)) o
- WHERE COALESCE(o.schema_name, n.nspname) = %(source)s
-   AND EXISTS (SELECT FROM pg_options_to_table(s.srvoptions) WHERE option_name = 'dbname' AND option_value = current_database())
- ORDER BY 1, 2
-"""
-
 EVENT_TRIGGERS = """
-SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D', p.prosrc
+SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D', p.oid::bigint
   FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY e.evtname
+"""
+
+EXTENSIONS = """
+SELECT e.extname, n.nspname, e.extversion FROM pg_catalog.pg_extension e
+  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname
 """
 
 # Who has whose rights without SET ROLE, as far as there are memberships; every role has its own.

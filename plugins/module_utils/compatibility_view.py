@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Table
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, ColumnDefault, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.privileges import (
     all_table_privileges,
     defaults_for_new_tables,
@@ -23,10 +23,19 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
     fragment,
     nothing,
     role,
+    server_text,
     statement,
 )
 
 SECURITY_INVOKER_SINCE = 150000
+
+
+def copied_defaults(table: Table) -> list[ColumnDefault]:
+    """The defaults that a view can have as well: those whose text no move changes.
+
+    INSERT through the view takes the table's own default for all others, and UPDATE … SET c = DEFAULT writes NULL.
+    """
+    return [default for default in table.defaults if default.expression]
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class CompatibilityView:
     catalog: Catalog
     table: Table
     target: str
+    defaults: bool = False  # whether the view carries those of the table's columns
 
     @property
     def as_owner(self) -> bool:
@@ -67,6 +77,10 @@ class CompatibilityView:
             options = fragment("WITH (security_invoker=true) ")
         made = [
             statement("CREATE VIEW {} {}AS SELECT * FROM {}", view, options, Name(self.target, table.name)),
+        ]
+        made += [
+            statement("ALTER VIEW {} ALTER COLUMN {} SET DEFAULT {}", view, Name(default.column), server_text(default.expression))
+            for default in (copied_defaults(table) if self.defaults else ())
         ]
         owner = server.user
         if self.owned_by_table_owner:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Union
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Union
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -19,14 +19,22 @@ class Crew:
     """Workers that take steps from one queue; the first error ends all of them after the step they are at.
 
     :param connect: opens a direct connection; each worker has one of its own.
-    :param should_stop: asked between steps, as by `relocation.Relocator`.
+    :param should_stop: asked between steps, and ``before``: as by `relocation.Relocator`.
     """
 
-    def __init__(self, connect: Callable[[], Database], run: str, pace: Pace, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Database],
+        run: str,
+        pace: Pace,
+        should_stop: Callable[[], bool],
+        before: Mapping[int, dict[str, Any]] | None = None,
+    ) -> None:
         self._connect = connect
         self._run = run
         self._pace = pace
         self._should_stop = should_stop
+        self._before = before
         self._failed = threading.Event()
         self._todo: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -56,7 +64,7 @@ class Crew:
     def _work(self) -> None:
         try:
             with self._connect() as database:
-                relocator = Relocator(database, self._run, self._pace, lambda: self._failed.is_set() or self._should_stop())
+                relocator = Relocator(database, self._run, self._pace, self._stops, before=self._before)
                 for outcome in relocator.apply(self._take()):
                     self._messages.put(outcome)
         except BaseException as error:  # handed to the main thread, which raises it
@@ -64,6 +72,9 @@ class Crew:
             self._messages.put(error)
         finally:
             self._messages.put(None)
+
+    def _stops(self) -> bool:
+        return self._failed.is_set() or self._should_stop()
 
     def _take(self) -> Iterator[Step]:
         with contextlib.suppress(queue.Empty):

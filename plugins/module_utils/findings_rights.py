@@ -45,7 +45,7 @@ def _not_owner(s: Situation, obj: str, what: str, owner: str, change: str) -> Fi
 def rights_in_schemas(s: Situation) -> Iterator[Finding]:
     """CREATE is needed in the targets to move, and in the source for the views and for the way back."""
     server = s.catalog.server
-    if server.superuser or not s.moves:
+    if server.superuser or not s.targets:
         return
     user = Name(server.user).as_string()
     source = s.catalog.source_schema

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict, step_to_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
 FORMAT = 1
@@ -149,7 +148,7 @@ class Journal:
             f"WITH lease AS (SELECT run FROM {JOURNAL_SCHEMA}.lease WHERE run = $1::text FOR KEY SHARE) "
             f"INSERT INTO {JOURNAL_SCHEMA}.step (id, run, phase, definition, identity, attempts) "
             "SELECT $2::text, lease.run, $3::int, $4::jsonb, $5::jsonb, $6::int FROM lease RETURNING seq",
-            (run, step.id, step.phase, _json(to_plain(step)), _json(identity), attempts),
+            (run, step.id, step.phase, _json(step_to_dict(step)), _json(identity), attempts),
         )
         if not written:
             raise _lease_lost()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ansible_collections.dbops.multischema.plugins.module_utils.bare_names import names_before
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Publication, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import CompatibilityView
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
@@ -151,7 +152,7 @@ class MoveTables:
                 do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", Name(publication.name), Name(target, table.name)))
                 published.append((publication, table))
             if group.view:
-                views.extend(CompatibilityView(catalog, table, target).statements())
+                views.extend(CompatibilityView(catalog, table, target, group.view_defaults).statements())
         way_back = Return(
             source,
             target,
@@ -204,6 +205,9 @@ class MoveTables:
             types=tuple(t for t in catalog.types if (t.schema, t.name) not in types),
             statistics=tuple(replace(s, schema=source) if s.oid in moved else s for s in catalog.statistics),
             views=tuple(v for v in catalog.views if not ours(v.schema, v.name, v.kind)),
+            shared_names=names_before(
+                catalog.shared_names, moved, source, {r.oid for r in catalog.relations if ours(r.schema, r.name, r.kind)}
+            ),
             publications=tuple(
                 replace(p, tables=tuple(oid for oid in p.tables if (p.name, oid) not in added)) for p in catalog.publications
             ),

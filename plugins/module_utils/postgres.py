@@ -141,10 +141,20 @@ class Database:
         :param name: an identifier of our own for it.
         :param query: with ``$1`` and so on where the parameters go.
         """
+        self.prepare(name, query)
+        return self.rows(self.execution(name, parameters))
+
+    def prepare(self, name: str, query: str) -> None:
+        """Have a query planned, unless that has been done in this session."""
         if name not in self._prepared:
             self.execute(f"PREPARE {name} AS {query}")
             self._prepared.add(name)
-        return self.rows(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
+
+    def execution(self, name: str, parameters: tuple[Any, ...]) -> str:
+        """The statement that runs a prepared query, with its parameters in it."""
+        with self._connection.cursor() as cursor:
+            text: bytes = cursor.mogrify(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
+        return text.decode()
 
     def value(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> Any:
         """The first column of the first row, or None."""
@@ -170,6 +180,15 @@ class Database:
             self.rollback()
             raise
         self.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def rolled_back_on_error(self) -> Iterator[None]:
+        """Like :meth:`transaction`, around statements that begin and commit one themselves."""
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
 
     def rollback(self) -> None:
         """Give up the open transaction; nothing happens where there is none or the connection is gone."""

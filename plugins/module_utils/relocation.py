@@ -7,10 +7,9 @@ with a growing and random pause, and tries again until its deadline.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,39 +20,29 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     StepFailed,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import (
-    differences,
     read_identities,
+    read_identities_of,
     read_views,
     view_problems,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import (
     DEADLOCK,
     LOCK_NOT_AVAILABLE,
     QUERY_CANCELED,
     Database,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import GrantUsage
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import move_problems, proof_query, read_proof
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
+from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 RENEW_EVERY_S = 2.0
-PER_MEMBER_MS = 2  # what locking one more member of a tree may take without anyone being in front
-
-_LEFT_BEHIND = """
-SELECT c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE i.inhparent = ANY(%(oids)s) AND n.nspname = %(schema)s AND i.inhrelid <> ALL(%(settled)s::oid[]) ORDER BY 1
-"""
-
-# A GRANT by someone who may not grant is only a warning in PostgreSQL.
-_NOT_USED = """
-SELECT r FROM unnest(%(roles)s) AS r
- WHERE NOT has_schema_privilege(CASE r WHEN 'PUBLIC' THEN 'public' ELSE r END, %(schema)s, 'USAGE')
-"""
 
 
 @dataclass(frozen=True)
@@ -107,14 +96,32 @@ def check_pace(database: Database, pace: Pace) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Task:
+    """A step to do; or, with the journal's entry, to undo."""
+
+    step: Step
+    entry: Entry | None = None
+
+    @property
+    def undoes(self) -> bool:
+        """Whether it leads back."""
+        return self.entry is not None
+
+
+class _Differs(Exception):
+    """What was read before the locks were held is not what was found after the work."""
+
+
 class Relocator:
     """Runs steps on one connection.
 
     :param database: the connection; nothing else may use it meanwhile.
     :param run: id of the run that holds the lease.
     :param should_stop: asked between steps and attempts; true ends the work at the next safe point.
-
     :param head_start: of the first step.
+    :param before: identities by OID (`identity.read_identities_of`), read for many steps at once. A step whose members are
+        all in it is sent as a whole, which takes two messages instead of a dozen; others one statement at a time.
 
     ``unfinished`` is the step that was being tried when the work was stopped.
     """
@@ -126,6 +133,8 @@ class Relocator:
         pace: Pace,
         should_stop: Callable[[], bool] = lambda: False,
         head_start: HeadStart = NO_HEAD_START,
+        *,
+        before: Mapping[int, dict[str, Any]] | None = None,
     ) -> None:
         self.database = database
         self.journal = Journal(database)
@@ -133,6 +142,7 @@ class Relocator:
         self.pace = pace
         self.should_stop = should_stop
         self._head_start = head_start
+        self._before = before or {}
         self.unfinished: Outcome | None = None
         self._renewed = time.monotonic()
 
@@ -141,13 +151,7 @@ class Relocator:
 
         :raises StepFailed: for the first that cannot be done; those before it stay done.
         """
-        for step in steps:
-            if self.should_stop():
-                return
-            outcome = self._persist(step, lambda attempt, step=step: self._do(step, attempt))  # type: ignore[misc]
-            if outcome is None:
-                return
-            yield outcome
+        return self._work(Task(step) for step in steps)
 
     def roll_back(self, entries: Sequence[tuple[Entry, Step]]) -> Iterator[Outcome]:
         """Undo journaled steps in the order given, yielding after each commit.
@@ -156,31 +160,39 @@ class Relocator:
             joined it since (`rollback_plan.py`).
         :raises StepFailed: for the first that cannot be undone; those before it stay undone.
         """
-        for entry, step in entries:
+        return self._work(Task(step, entry) for entry, step in entries)
+
+    def _work(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        for task in tasks:
             if self.should_stop():
                 return
-            outcome = self._persist(step, lambda _attempt, e=entry, s=step: self._undo(e, s))  # type: ignore[misc]
+            outcome = self._persist(task)
             if outcome is None:
                 return
             yield outcome
 
     # --- one step, until it succeeds or its deadline passes ---
 
-    def _persist(self, step: Step, work: Callable[[int], float]) -> Outcome | None:
+    def _persist(self, task: Task) -> Outcome | None:
+        step = task.step
         outcome = self.unfinished = Outcome(step.id, step.title)
         earlier, self._head_start = self._head_start, NO_HEAD_START
         started = time.monotonic()
-        long_attempt = False
+        long_attempt, singly = False, not self._may_be_sent_whole(step)
         while True:
             self._renew()
             attempt_started = time.monotonic()
             try:
-                with self._lock_timeout(step, long_attempt):
-                    outcome.held_ms = work(outcome.attempts)
+                attempt = self._attempt_singly if singly else self._attempt_whole
+                outcome.held_ms = attempt(task, outcome.attempts, self._lock_timeout_ms(long_attempt))
             except ServerRefused as error:
                 waited = (time.monotonic() - attempt_started) * 1000
                 if error.sqlstate not in RETRIED:
-                    raise _failure(step, error, self.database.broken) from error
+                    if singly or self.database.broken:
+                        raise _failure(step, error, self.database.broken) from error
+                    singly = True  # to learn which statement it is
+                    outcome.attempts += 1
+                    continue
                 outcome.longest_wait_ms = max(outcome.longest_wait_ms, waited)
                 blockers = find_blockers(self.database, [member.oid for member in step.members])
                 outcome.waited_for = [str(blocker) for blocker in blockers]
@@ -191,9 +203,21 @@ class Relocator:
                     return None
                 outcome.attempts += 1
                 continue
+            except _Differs:
+                singly = True  # to compare with what stands there once the locks are held
+                outcome.attempts += 1
+                continue
             outcome.elapsed_ms = (time.monotonic() - started) * 1000
             self.unfinished = None
             return outcome
+
+    def _may_be_sent_whole(self, step: Step) -> bool:
+        return step.kind == MoveTables.kind and all(member.oid in self._before for member in step.members)
+
+    def _lock_timeout_ms(self, long_attempt: bool) -> int:
+        if not long_attempt:
+            return self.pace.lock_timeout_ms
+        return 300 + int(self.database.value("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"))
 
     def _make_way(self, step: Step, blockers: Sequence[Blocker], outcome: Outcome) -> bool:
         """Deal with those who will not go by themselves. :returns: whether the next attempt has to be a long one."""
@@ -239,77 +263,73 @@ class Relocator:
             self.journal.renew_lease(self.run)
             self._renewed = time.monotonic()
 
-    @contextlib.contextmanager
-    def _lock_timeout(self, step: Step, long_attempt: bool) -> Iterator[None]:
-        """The step's transaction with its time limits.
-
-        ``lock_timeout`` counts for each lock, so a list of tables is locked by one statement that has a limit as a whole.
-        """
-        limit = self.pace.lock_timeout_ms
-        if long_attempt:
-            limit = 300 + int(self.database.value("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"))
-        several = limit + PER_MEMBER_MS * len(step.members) if len(step.locks) > 1 else 0
-        with self.database.transaction():
-            self.database.execute(f"SET LOCAL lock_timeout = {limit}; SET LOCAL statement_timeout = {several}")
-            yield
-
     # --- the content of a step's transaction ---
 
-    def _run_statements(self, step: Step, statements: Sequence[str]) -> tuple[dict[int, Any], dict[int, Any], float]:
-        """Lock, look, work, look again. :returns: identities before and after, and how long the locks were held in ms."""
-        oids = [member.oid for member in step.members if member.kind != "s"]
-        statistics = [member.oid for member in step.members if member.kind == "s"]
-        rest = list(statements)
-        if rest and rest[0].startswith("LOCK TABLE "):
-            self.database.execute(rest.pop(0))
-        held_from = time.monotonic()
-        if len(step.locks) > 1:
-            self.database.execute("SET LOCAL statement_timeout = 0")
-        before = read_identities(self.database, oids, statistics) if oids else {}
-        for statement in rest:
-            self.database.execute(statement)
-        after = read_identities(self.database, oids, statistics) if oids else {}
-        return before, after, (time.monotonic() - held_from) * 1000
+    def _attempt_whole(self, task: Task, attempt: int, lock_timeout_ms: int) -> float:
+        """The step in three messages: all of its work with the proof, the journal, and the ``COMMIT``.
 
-    def _do(self, step: Step, attempt: int) -> float:
-        before, after, held = self._run_statements(step, step.do)
-        identity: dict[str, Any] = {}
-        if step.phase == PHASE_TABLES:
-            self._check(step, before, after, str(step.detail["from"]), str(step.detail["to"]))
-            identity = {str(oid): item for oid, item in after.items()}
-            identity["views"] = self._check_views(step)
-        if step.kind == GrantUsage.kind:
-            missing = self.database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
-            _raise_if([f"{name} still may not use {step.detail['schema']}" for (name,) in missing], step)
-        self.journal.record(self.run, step, identity, attempt)
-        return held
+        What stood before was read before the locks were held; so where it differs, that may have been someone else.
 
-    def _undo(self, entry: Entry, step: Step) -> float:
-        before, after, held = self._run_statements(step, step.undo)
-        if step.phase == PHASE_TABLES:
-            self._check(step, before, after, str(step.detail["to"]), str(step.detail["from"]))
-        self.journal.record_undone(self.run, entry)
-        return held
-
-    def _check(self, step: Step, before: dict[int, Any], after: dict[int, Any], origin: str, target: str) -> None:
-        """Prove that exactly the planned objects have moved and nothing else about them has changed.
-
-        :raises StepFailed: otherwise; the transaction is rolled back by it.
+        :returns: how long the locks were held at most, in ms.
+        :raises _Differs: when the proof fails; the transaction is rolled back.
         """
-        problems = []
-        for member in step.members:
-            was, now = before.get(member.oid), after.get(member.oid)
-            if was is None or now is None or was["name"] != member.name or was["schema"] != origin:
-                problems.append(f"{qualified(origin, member.name)} (OID {member.oid}) is not there any more")
-            elif now["schema"] != target:
-                problems.append(f"{member.name} is in {now['schema']} and not in {target}")
-            else:
-                problems.extend(f"{member.name}: {text}" for text in differences(was, now))
-        parents = [oid for oid, now in after.items() if now.get("has_children")]
-        wanted = {"oids": parents, "schema": origin, "settled": list(step.detail["settled"])}
-        for (name,) in self.database.rows(_LEFT_BEHIND, wanted) if parents else ():
-            problems.append(f"{qualified(origin, name)} has joined the tree since it was planned")
-        _raise_if(problems, step)
+        step, transaction = task.step, of_step(task.step, task.undoes, lock_timeout_ms)
+        message = ";\n".join([*transaction.statements[:-1], proof_query(self.database, step, task.undoes)])
+        started = time.monotonic()
+        with self.database.rolled_back_on_error():
+            proof = read_proof(step, self.database.rows(message))
+            after = {**proof.identities, **self._statistics(step)}
+            if self._problems(task, self._before, after):
+                raise _Differs
+            views = dict(proof.views) if not proof.in_doubt else None
+            self._record(task, after, attempt, views)
+            self.database.execute("COMMIT")
+        return (time.monotonic() - started) * 1000
+
+    def _statistics(self, step: Step) -> dict[int, Any]:
+        oids = [member.oid for member in step.members if member.kind == "s"]
+        return read_identities(self.database, (), oids) if oids else {}
+
+    def _attempt_singly(self, task: Task, attempt: int, lock_timeout_ms: int) -> float:
+        """The step statement by statement: lock, look, work, look again, record.
+
+        :returns: how long the locks were held, in ms.
+        :raises StepFailed: when the proof fails; the transaction is rolled back by it.
+        """
+        step, transaction = task.step, of_step(task.step, task.undoes, lock_timeout_ms)
+        with self.database.transaction():
+            self.database.execute("; ".join(transaction.limits))
+            for statement in transaction.locking:
+                self.database.execute(statement)
+            held_from = time.monotonic()
+            before = read_identities_of(self.database, [step])
+            for statement in transaction.rest:
+                self.database.execute(statement)
+            after = read_identities_of(self.database, [step])
+            held = (time.monotonic() - held_from) * 1000
+            if step.kind == MoveTables.kind:
+                _raise_if(self._problems(task, before, after), step)
+            _raise_if(problems_of_kind(self.database, step, task.undoes), step)
+            self._record(task, after, attempt, None)
+        return held
+
+    def _record(self, task: Task, after: Mapping[int, Any], attempt: int, views: dict[str, Any] | None) -> None:
+        """Write the step as done or undone.
+
+        :param views: what the views are known by, where they have been compared with their tables already.
+        """
+        step = task.step
+        if task.entry is not None:
+            self.journal.record_undone(self.run, task.entry)
+            return
+        identity: dict[str, Any] = {}
+        if step.kind == MoveTables.kind:
+            identity = {str(oid): item for oid, item in after.items()}
+            identity["views"] = self._check_views(step) if views is None else views
+        self.journal.record(self.run, step, identity, attempt)
+
+    def _problems(self, task: Task, before: Mapping[int, Any], after: Mapping[int, Any]) -> list[str]:
+        return move_problems(self.database, task.step, task.undoes, before, after)
 
     def _check_views(self, step: Step) -> dict[str, Any]:
         """:returns: what the views are known by afterwards."""

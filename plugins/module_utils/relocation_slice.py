@@ -6,20 +6,29 @@ slices of a run together is the lease in the journal.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities_of
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.relocation import HeadStart, Pace, Relocator, check_pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
+    HeadStart,
+    Outcome,
+    Pace,
+    Relocator,
+    check_pace,
+)
 
 ADVISORY_LOCK_WAIT_S = 5.0
 
@@ -116,6 +125,17 @@ def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, 
     return steps, [], [item["id"] for item in items if item["id"] in done]
 
 
+def _apply(relocator: Relocator, crew: Crew, steps: Sequence[Step], workers: int) -> Iterator[Outcome]:
+    """Moves side by side, where that is asked for; what comes after them one by one, once all of them are through."""
+    together = list(itertools.takewhile(lambda step: step.kind == MoveTables.kind, steps)) if workers > 1 else []
+    outcomes = 0
+    for outcome in crew.apply(together, workers) if together else ():
+        outcomes += 1
+        yield outcome
+    if outcomes == len(together):
+        yield from relocator.apply(steps[outcomes:])
+
+
 def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers: int, stop: StopSign) -> dict[str, Any]:
     """Do a slice.
 
@@ -136,14 +156,13 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             journal.drop()
             return {"changed": True, "outcomes": []}
         steps, undo, already = _todo(journal, work)
-        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts))
+        before = read_identities_of(database, [*steps, *(step for _, step in undo)])
+        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts), before=before)
         try:
-            if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
-                working = Crew(connect, work.run, pace, stop).apply(steps, workers)
-            else:
-                working = relocator.roll_back(undo) if undo else relocator.apply(steps)
+            crew = Crew(connect, work.run, pace, stop, before)
+            working = relocator.roll_back(undo) if undo else _apply(relocator, crew, steps, workers)
             for outcome in working:
-                outcomes.append(asdict(outcome))
+                outcomes.append(vars(outcome))
         except MultischemaError as error:
             error.result = {"done": len(outcomes), "changed": bool(outcomes)}
             if not database.broken:
@@ -155,7 +174,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             "changed": bool(outcomes),
             "outcomes": outcomes,
             "already": already,
-            "waiting": asdict(relocator.unfinished) if relocator.unfinished and not complete else None,
+            "waiting": vars(relocator.unfinished) if relocator.unfinished and not complete else None,
             "interrupted": stop.interrupted,
         }
         if stop.interrupted or (work.end and complete):

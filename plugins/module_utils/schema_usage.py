@@ -44,6 +44,10 @@ def usage_missing(catalog: Catalog, configuration: Configuration, placed: Placed
         if group.schema == schema:
             for table in group.members:
                 users |= {table.owner, *grantees(table)}
+    made_of = {oid for move in placed.types if move.schema == schema for oid in move.found.tables}
+    for table in catalog.tables:
+        if table.oid in made_of:
+            users |= {table.owner, *grantees(table)}  # whoever names the type of a column, in a cast or a literal
     wanted = {n for n in wanted if not getattr(catalog.role(n), "superuser", False)}
     wanted |= {name for name in users if _needs_usage(catalog, name)}
     wanted |= _doors(catalog, users)

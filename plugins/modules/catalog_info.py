@@ -146,9 +146,10 @@ def work(door: Door) -> dict[str, Any]:
         }
         if not params["gather_catalog"]:
             return {**result, "server": to_plain(read_server(database))}
-        known = {entry.step.detail.get("to") or entry.step.detail["schema"] for entry in entries}
+        known = {entry.step.detail[key] for entry in entries for key in ("to", "schema") if key in entry.step.detail}
         known |= {row[0] for row in database.rows(_WHEREABOUTS, ([m.oid for e in entries for m in e.step.members],))}
-        catalog = read_catalog(database, source, {*params["target_schemas"], *known}, params["roles"])
+        roles = {*params["roles"], *(entry.step.detail["role"] for entry in entries if entry.step.detail.get("role"))}
+        catalog = read_catalog(database, source, {*params["target_schemas"], *known}, sorted(roles))
         return {**result, "server": to_plain(catalog.server), "catalog": door.pack(catalog), "entries": door.pack(entries)}
 
 

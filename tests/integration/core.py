@@ -10,18 +10,21 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
-from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
+from ansible_collections.dbops.multischema.plugins.module_utils.verification import Evidence, verify_tables
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 from tests.integration.databases import Target
@@ -63,6 +66,7 @@ class Core:
     user: str | None = None
     password: str | None = None
     said: list[str] = field(default_factory=list)
+    accepted_back: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def configuration(self) -> Configuration:
@@ -85,7 +89,7 @@ class Core:
     def plan(self) -> Plan:
         """What is planned now, journaled steps taken back."""
         catalog, entries = self.observe()
-        return make_plan(rewind(catalog, [entry.step for entry in entries]), self.configuration)
+        return plan_now(catalog, [entry.step for entry in entries], self.configuration)
 
     def left(self) -> list[str]:
         """Ids of the steps that are not done."""
@@ -102,10 +106,25 @@ class Core:
         left = self._steps_left(plan)
         return lambda: self.work("phase2", plan.digest, left, workers)
 
+    def verify(self) -> list[Check]:
+        """What verify.yml would say of phase 2, without the application's roles."""
+        catalog, entries = self.observe()
+        steps = [entry.step for entry in entries]
+        members = [member for step in steps for member in step.members]
+        plan = plan_now(catalog, steps, self.configuration)
+        source = self.configuration.source_schema
+        views = [member.oid for member in members if member.view]
+        with self.connect() as database:
+            statistics = [member.oid for member in members if member.kind == "s"]
+            identities = read_identities(database, [member.oid for member in members if member.kind != "s"], statistics)
+            problems = [problem for problem in view_problems(database, source, views) if problem[1] != OTHER_COLUMNS]
+            problems += view_changes(database, source, views)
+        return verify_tables(Evidence(catalog, plan, entries, identities, problems))
+
     def way_back(self) -> WayBack:
         """The rollback, decided."""
         catalog, entries = self.observe()
-        return plan_rollback(catalog, entries)
+        return plan_rollback(catalog, entries, self.accepted_back)
 
     def roll_back(self) -> Slices:
         """Undo everything, and remove the journal."""

@@ -253,10 +253,17 @@ class Server:
 
         The ``\\restrict`` lines are left out: their key is a new random one in every dump.
         """
-        arguments = ["--schema-only", "-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
-        dump = self._run("pg_dump", *arguments, environment={"PGPASSWORD": self.password})
-        lines = dump.splitlines(keepends=True)
+        lines = self.dump(database, "--schema-only").splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith(("\\restrict ", "\\unrestrict ")))
+
+    def dump(self, database: str, *options: str) -> str:
+        """Return what ``pg_dump`` of this server's own version writes.
+
+        Raises:
+            ServerError: it failed.
+        """
+        where = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
+        return self._run("pg_dump", *options, *where, environment={"PGPASSWORD": self.password})
 
     def run_script(self, database: str, script: str, **variables: str) -> str:
         """Run a script with this server's own psql as superuser, stopping at the first error, and return what it says."""

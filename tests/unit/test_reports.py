@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Extension
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check, passed, report, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import (
-    MOST_FINDINGS,
+    MOST_OF_A_KIND,
     finding_lines,
     plan_report,
     size_text,
@@ -18,7 +20,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report impo
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from tests.support.plan_documents import campus, large, refused
-from tests.unit.builders import catalog, configuration, plan, schema, table
+from tests.unit.builders import catalog, configuration, partition, plan, schema, table
 
 COLUMNS = 100
 LONG = "It was found that the application holds a lock on this table and does not give it back for a while. " * 4
@@ -96,10 +98,45 @@ def test_what_a_person_accepted_is_shown_with_the_reason() -> None:
     assert "Do that." not in text
 
 
-def test_very_many_findings_are_counted() -> None:
-    lines = finding_lines(Finding("x", "warn", f"public.t{n}", "It is so.") for n in range(MOST_FINDINGS + 3))
-    assert len(lines) == MOST_FINDINGS + 1
-    assert "and 3 more" in lines[-1]
+def test_what_is_said_of_many_objects_is_said_once() -> None:
+    lines = finding_lines(Finding("x", "warn", f"public.t{n}", "It is so.", "Do that.") for n in range(300))
+    text = " ".join(" ".join(lines).split())
+    assert text == "- x: 300 objects (public.t0, public.t1, public.t2, public.t3 and 296 more): It is so. → Do that."
+
+
+def test_a_text_that_names_its_object_is_folded_too_and_says_so() -> None:
+    names = ("orders", 'Line "x"', "users")
+    found = [Finding("x", "refuse", Name("public", n).as_string(), f"{n} has no rule.", f"Add {n!r}.") for n in names]
+    text = " ".join(" ".join(finding_lines(found)).split())
+    assert text.count("has no rule") == 1
+    assert "3 objects" in text
+    assert "(of public.orders; likewise of the others)" in text
+
+
+def test_different_texts_of_one_kind_are_counted_after_a_few() -> None:
+    found = [Finding("x", "warn", f"public.t{n}", f"Reason {chr(97 + n)}.") for n in range(10)]
+    text = " ".join(" ".join(finding_lines(found)).split())
+    assert text.count("Reason") == MOST_OF_A_KIND
+    assert "x: 7 more like these: public.t3, public.t4, public.t5, public.t6 and 3 more." in text
+
+
+def test_what_differs_in_what_may_be_done_is_not_folded() -> None:
+    found = [Finding("x", "refuse", f"public.t{n}", "It is so.", "", n == 0) for n in range(2)]
+    assert len(finding_lines(found)) == 2
+
+
+def test_the_objects_that_a_finding_is_about_are_shortened() -> None:
+    (finding, names) = finding_lines([Finding("x", "warn", "public", "It is so.", affects=tuple(f"t{n}" for n in range(9)))])
+    assert finding == "  - x: public: It is so."
+    assert names.strip() == "t0, t1, t2, t3 and 5 more"
+
+
+def test_backups_come_first_among_the_warnings() -> None:
+    seen = catalog(table("a", "p"), partition("a_1", "a"), extensions=(Extension("pg_stat_statements", "public"),))
+    warnings = [f.id for f in plan(seen).findings if f.severity == "warn"]
+    assert warnings[0] == "dump_by_name"
+    assert len(warnings) > 4
+    assert warnings[1:] == sorted(warnings[1:])
 
 
 @pytest.mark.parametrize(
