@@ -36,8 +36,8 @@ class ActionModule(DatabaseAction):
             identities={int(oid): item for oid, item in found["identities"].items()},
             views=[(name, what) for name, what in found["views"]],
             reach=[Reach(**item) for item in found["reach"]],
-            shut_out=[(role, schema) for role, schema in found["shut_out"]],
             found=[Found(**item) for item in found["found"]],
+            shut_out=[(role, schema) for role, schema in found["shut_out"]],
         )
         checks = verify_schemas(evidence) if self.options["phase"] == "schemas" else verify_tables(evidence)
         return {

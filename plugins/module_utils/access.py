@@ -101,18 +101,18 @@ def _uses(database: Database, role: str, schema: str) -> bool:
     return bool(database.value(query, (role, schema)))
 
 
+def _membership(database: Database, role: str) -> bool | None:
+    """Whether the connected role can act as this one; None where there is no such role."""
+    found = database.rows("SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_catalog.pg_roles WHERE rolname = %s", (role,))
+    return bool(found[0][0]) if found else None
+
+
 def shut_out(database: Database, source: str, oids: Sequence[int]) -> list[tuple[str, str]]:
     """Roles that hold a privilege on a moved table, reach the source schema and may not use the table's new one: (role, schema).
 
     :param oids: tables that have moved.
     """
     return [(role, schema) for role, schema in database.rows(_SHUT_OUT, {"oids": list(oids), "source": source})]
-
-
-def _membership(database: Database, role: str) -> bool | None:
-    """Whether the connected role can act as this one; None where there is no such role."""
-    found = database.rows("SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_catalog.pg_roles WHERE rolname = %s", (role,))
-    return bool(found[0][0]) if found else None
 
 
 def reach(database: Database, role: str, schemas: Iterable[str], oids: Sequence[int], old_names: Sequence[tuple[str, str]]) -> Reach:

@@ -193,8 +193,8 @@ def read_catalog(
         named = [*further_roles, server.user]
         named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
         named += [schema.owner for schema in schemas]
-        named += [grant.grantee for schema in schemas if schema.name == source_schema for grant in schema.grants]
         named += [found.owner for found in user_types]
+        named += [grant.grantee for schema in schemas if schema.name == source_schema for grant in schema.grants]
         wanted = {**scope, "roles": _role_names(named, tables)}
         paths = read_paths(database, server, scope, further_roles)
         return Catalog(

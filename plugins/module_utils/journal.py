@@ -25,7 +25,8 @@ JOURNAL_TABLES = (
     f"CREATE TABLE {JOURNAL_SCHEMA}.journal (format int PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT clock_timestamp())",
     f"""CREATE TABLE {JOURNAL_SCHEMA}.run (
   id text PRIMARY KEY, door text NOT NULL, plan_digest text NOT NULL, operator text NOT NULL, version text NOT NULL,
-  started_at timestamptz NOT NULL DEFAULT clock_timestamp(), finished_at timestamptz, outcome text
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(), finished_at timestamptz, outcome text,
+  longest_stall_ms float8, longest_stall_on text
 )""",
     f"""CREATE TABLE {JOURNAL_SCHEMA}.step (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL, run text NOT NULL, phase int NOT NULL,
@@ -180,6 +181,17 @@ class Journal:
         self.database.execute(
             f"UPDATE {JOURNAL_SCHEMA}.run SET finished_at = clock_timestamp(), outcome = %s WHERE id = %s",
             (outcome, run),
+        )
+
+    def note_stall(self, run: str, longest_ms: float, table: str) -> None:
+        """Note the longest time that a reader of a table on the move has waited, where it is the longest of the run.
+
+        :param longest_ms: in milliseconds.
+        """
+        self.database.execute(
+            f"UPDATE {JOURNAL_SCHEMA}.run SET longest_stall_ms = %s, longest_stall_on = %s "
+            "WHERE id = %s AND COALESCE(longest_stall_ms, -1) < %s",
+            (longest_ms, table, run, longest_ms),
         )
 
     def accept(self, run: str, accepted: Iterable[tuple[str, str, str]]) -> None:

@@ -31,10 +31,14 @@ def _lockable(catalog: Catalog, table: Table) -> bool:
     return bool(mine & {"UPDATE", "DELETE", "TRUNCATE", "MAINTAIN"})
 
 
-def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table]) -> Iterator[str]:
-    """One ``LOCK TABLE`` for a list of roots, which recurses to their partitions and children."""
+def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table], views: Iterable[Name] = ()) -> Iterator[str]:
+    """One ``LOCK TABLE`` for a list of roots, which recurses to their partitions and children.
+
+    :param views: over these tables, to be locked before them.
+    """
     names = [Name(schema, table.name) for table in tables if _lockable(catalog, table)]
     if names:
+        names = [*views, *names]
         yield statement("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", comma(names))
 
 
@@ -55,8 +59,12 @@ class Return:
     statistics: Mapping[int, Sequence[str]]  # by OID of the table
 
     def statements(self, catalog: Catalog) -> tuple[str, ...]:
-        """The SQL, in order. Tables are locked by their new names: locking a view would ask for its owner's privileges."""
-        undo = [*lock_statement(catalog, self.target, _roots(self.tables))]
+        """The SQL, in order.
+
+        A reader locks the view and then the table behind it, and so does this: the other way round each would wait for the
+        other, until ``lock_timeout`` ends it.
+        """
+        undo = [*lock_statement(catalog, self.target, _roots(self.tables), [Name(self.source, name) for name in self.views])]
         undo += [statement("DROP VIEW {}", Name(self.source, name)) for name in self.views]
         for publication, name in self.publications:
             undo.append(statement("ALTER PUBLICATION {} DROP TABLE ONLY {}", Name(publication), Name(self.target, name)))

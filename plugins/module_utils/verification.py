@@ -32,8 +32,8 @@ class Evidence:
     :param identities: of everything that was moved, by OID.
     :param views: compatibility views with something wrong: (name, what).
     :param reach: what the application's roles could do.
-    :param shut_out: roles that hold privileges in a schema that they may not use, and could use them in the source: (role, schema).
     :param found: what they found by bare names, where a step has set a path.
+    :param shut_out: roles that hold privileges in a schema that they may not use, and could use them in the source: (role, schema).
     """
 
     catalog: Catalog
@@ -42,8 +42,8 @@ class Evidence:
     identities: Mapping[int, Mapping[str, Any]]
     views: Sequence[tuple[str, str]] = ()
     reach: Sequence[Reach] = ()
-    shut_out: Sequence[tuple[str, str]] = ()
     found: Sequence[Found] = ()
+    shut_out: Sequence[tuple[str, str]] = ()
 
     @property
     def moves(self) -> list[Entry]:
@@ -250,8 +250,8 @@ def verify_tables(evidence: Evidence) -> list[Check]:
         _objects_in_place(evidence),
         _identity(evidence),
         _views(evidence),
-        _privileges(evidence),
         *_types(evidence),
+        _privileges(evidence),
         *_reach(evidence),
         *_paths(evidence),
     ]

@@ -124,7 +124,7 @@ def work(door: Door) -> dict[str, Any]:
     for role, path in params["paths"].items():
         with door.connect("verification") as database:
             bare.append(find_bare(database, role, path, params["tables"]))
-    evidence = {"identities": identities, "views": views, "reach": found, "shut_out": barred, "found": bare}
+    evidence = {"identities": identities, "views": views, "reach": found, "found": bare, "shut_out": barred}
     return {"changed": False, "evidence": door.pack(evidence)}
 
 

@@ -163,7 +163,7 @@ def test_a_subscriber_receives_every_row_there_and_back(followed: tuple[str, Cor
 
 def test_a_standby_receives_every_row_there_and_back(sample: Target) -> None:
     try:
-        server = sample.server.standby()
+        server = sample.server.standby(settings=sample.server.settings).start()
     except ServerError as error:
         pytest.skip(f"no standby can be made here: {error}")
     try:

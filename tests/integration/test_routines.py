@@ -165,10 +165,10 @@ CREATE MATERIALIZED VIEW shown AS SELECT members() AS n;
 CREATE TABLE secret (n int);
 INSERT INTO secret VALUES (1);
 ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
-CREATE POLICY some ON secret USING (n < members());
+CREATE POLICY seldom ON secret USING (n < members());
 CREATE TABLE filled (n bigint DEFAULT members());
 CREATE ROLE reader_{0};
-GRANT SELECT ON secret TO reader_{0};
+GRANT SELECT ON secret, users TO reader_{0};
 """
 USES = (
     "INSERT INTO checked VALUES (1)",
@@ -196,7 +196,7 @@ def test_functions_behind_checks_indexes_policies_and_materialized_views(empty: 
                 "default n of public.filled",
                 "index indexed_members of public.indexed",
                 "materialized view public.shown",
-                "policy some of public.secret",
+                "policy seldom of public.secret",
             )
         ):
             assert where in found[0].reason
@@ -343,3 +343,44 @@ def test_repairs_wait_for_all_tables_where_several_move_side_by_side(empty: Targ
     core.apply(workers=3)
     assert core.left() == []
     assert empty.value("SELECT public.wipe(u) FROM app.users u WHERE id = 1") == "ann"
+
+
+UNREADABLE = (
+    "SET check_function_bodies = off",
+    "CREATE FUNCTION broken() RETURNS void LANGUAGE plpgsql AS $$ BEGIN selec 1 FROM users; END $$",
+    "CREATE FUNCTION dynamic(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM ' || t; END $$",
+)
+
+
+@pytest.mark.majors(16)
+def test_what_cannot_be_read_is_said(empty: Target) -> None:
+    empty.execute(TABLES, *UNREADABLE)
+    plan = Core(empty, _values()).plan()
+    assert "table users (to app)" in _only(plan, "routine_unread").reason
+    assert _only(plan, "dynamic_sql").object == "public.dynamic(text)"
+    assert _only(plan, "row_type_argument").object == "public.full_name(users)"
+
+
+COMMITS = "CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; TRUNCATE app_log; END $$"
+
+
+@pytest.mark.majors(16)
+def test_what_must_not_be_repaired_is_not(empty: Target) -> None:
+    empty.execute(TABLES, COMMITS, plain("qualified", "TRUNCATE public.app_log").create)
+    plan = Core(empty, _values(repair_routines=["commits", "qualified", "absent"])).plan()
+    assert _only(plan, "repair_impossible").object == "public.commits()"
+    needless = {finding.object: finding.severity for finding in plan.findings if finding.id == "repair_needless"}
+    assert needless == {"multischema_repair_routines: qualified": "warn", "multischema_repair_routines: absent": "refuse"}
+    empty.execute("ALTER PROCEDURE commits() SET search_path = public")
+    assert _fails(empty, "CALL commits()"), "then it would be no harm"
+
+
+@pytest.mark.majors(16)
+def test_only_the_owner_s_members_may_repair(empty: Target) -> None:
+    role = f"mover_{empty.name}"
+    empty.execute(TABLES, plain("first", "TRUNCATE app_log").create, f"CREATE ROLE {role} LOGIN PASSWORD 'let me in'")
+    try:
+        plan = Core(empty, _values(repair_routines=["first"]), user=role, password="let me in").plan()
+        assert _only(plan, "repair_not_owner").severity == "refuse"
+    finally:
+        empty.execute(f"DROP ROLE {role}")

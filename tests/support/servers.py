@@ -221,6 +221,23 @@ class Server:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.remove()
 
+    def standby(self, **options: Any) -> Server:
+        """Return a hot standby of this running server, made by ``pg_basebackup`` and not started yet.
+
+        Args:
+            options: as for ``Server``, for example ``settings``.
+        """
+        copy = Server(major=self.major, password=self.password, **options)
+        try:
+            where = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-D", str(copy.data_dir)]
+            copy._run("pg_basebackup", *where, "-R", "-c", "fast", environment={"PGPASSWORD": self.password})
+            copy.log_file.touch(mode=0o600)
+            copy._account.own(copy.log_file)
+        except BaseException:
+            copy.remove()
+            raise
+        return copy
+
     # --- use ----------------------------------------------------------------------------------------------------
 
     def connect(self, database: str = "postgres", **options: Any) -> Connection:
@@ -275,20 +292,6 @@ class Server:
             for name, value in variables.items():
                 arguments += ["-v", f"{name}={value}"]
             return self._run("psql", *arguments, "-f", file.name, environment={"PGPASSWORD": self.password})
-
-    def standby(self) -> Server:
-        """Return a new server that replays this one's WAL, started; the caller removes it.
-
-        Raises:
-            ServerError: ``pg_basebackup`` failed, or is not installed.
-        """
-        copy = Server(major=self.major, password=self.password, settings=self.settings)
-        arguments = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-D", str(copy.data_dir), "-R", "-c", "fast", "--no-sync"]
-        copy._run("pg_basebackup", *arguments, environment={"PGPASSWORD": self.password})
-        # The copy has this server's file with our settings; its own is written by start().
-        copy.log_file.touch(mode=0o600)
-        copy._account.own(copy.log_file)
-        return copy.start()
 
     def log_text(self) -> str:
         """Return the whole server log."""
