@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
     ExtensionUse,
     PathSetting,
@@ -339,7 +339,6 @@ class Catalog:
     publications: tuple[Publication, ...] = ()
     slots: tuple[Slot, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
-    foreign_names: tuple[ForeignName, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
     expressions: tuple[Expression, ...] = ()
     mentions: tuple[Mention, ...] = ()
@@ -409,7 +408,6 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "publications": Publication,
         "slots": Slot,
         "subscriptions": Subscription,
-        "foreign_names": ForeignName,
         "event_triggers": EventTrigger,
         "expressions": Expression,
         "mentions": Mention,
