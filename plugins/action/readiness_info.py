@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
@@ -14,6 +15,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import 
 RIGHTS = (
     "not_owner",
     "undo_impossible",
+    "source_not_usable",
     "target_not_writable",
     "schemas_not_creatable",
     "usage_not_grantable",
@@ -30,6 +32,8 @@ class ActionModule(DatabaseAction):
     OPTIONS: ClassVar[Spec] = {
         "lock_timeout_ms": {"type": "int", "default": 50},
         "checklist": {"type": "dict"},
+        "workers": {"type": "int", "default": 1},
+        "probe": {"type": "bool", "default": True},
     }
 
     def work(self) -> dict[str, Any]:
@@ -48,7 +52,9 @@ class ActionModule(DatabaseAction):
                 "lock_timeout_ms": self.options["lock_timeout_ms"],
                 "checklist": checklist,
                 "oids": sorted(members),
-                "largest_step": max((len(step.members) for step in plan.steps), default=0),
+                "locks": locks_at_once(plan.steps, self.options["workers"]),
+                "workers": self.options["workers"],
+                "probe": self.options["probe"],
             },
         )
         checks = [Check(**check) for check in result["checks"]] + list(_rights(plan))

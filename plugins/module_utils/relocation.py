@@ -26,6 +26,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
     view_problems,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
+from ansible_collections.dbops.multischema.plugins.module_utils.making_way import MakingWay
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import (
@@ -34,32 +35,40 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
     QUERY_CANCELED,
     Database,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, Reading
 from ansible_collections.dbops.multischema.plugins.module_utils.proof import move_problems, proof_query, read_proof
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.standbys import Standbys, too_far_behind
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
 
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+LAG_POLL_S = 0.25
 RENEW_EVERY_S = 2.0
+LONG_ATTEMPT_MS = 300  # beyond deadlock_timeout, for an autovacuum to notice that it was cancelled
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient a run is.
+    """How patient a run is, and what it looks at beside its work.
 
     :param lock_timeout_ms: longest wait for one lock, in milliseconds.
     :param deadline_s: how long one step may keep trying, in seconds.
+    :param probe: whether a reader measures what the application notices.
+    :param max_replay_lag_s: how far a standby may be behind before the next step waits for it; 0 for not looking.
     """
 
     lock_timeout_ms: int = 50
     deadline_s: float = 300.0
+    probe: bool = False
+    max_replay_lag_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class HeadStart:
-    """What earlier slices have spent on the first step: it has one deadline, however often the work is cut."""
+    """What earlier slices have spent on a step: it has one deadline, however often the work is cut."""
 
     spent_s: float = 0.0
     attempts: int = 0
@@ -80,6 +89,17 @@ class Outcome:
     longest_wait_ms: float = 0.0
     waited_for: list[str] = field(default_factory=list)
     cancelled: int = 0
+    stall: Reading | None = None
+
+
+def deadlock_timeout_ms(database: Database) -> int:
+    """After how long a wait the server looks for a deadlock, and cancels an ordinary autovacuum that is in front."""
+    return int(database.value("SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"))
+
+
+def longest_attempt_ms(database: Database) -> int:
+    """The longest wait that one attempt of a step may cause, in milliseconds: the one behind an autovacuum."""
+    return LONG_ATTEMPT_MS + deadlock_timeout_ms(database)
 
 
 def check_pace(database: Database, pace: Pace) -> None:
@@ -87,7 +107,7 @@ def check_pace(database: Database, pace: Pace) -> None:
 
     :raises ConfigurationError: when ``lock_timeout`` is not positive or not below the server's ``deadlock_timeout``.
     """
-    deadlock_ms = int(database.value("SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"))
+    deadlock_ms = deadlock_timeout_ms(database)
     if not 0 < pace.lock_timeout_ms < deadlock_ms:
         raise ConfigurationError(
             f"multischema_lock_timeout_ms is {pace.lock_timeout_ms}, and the server's deadlock_timeout is {deadlock_ms} ms.",
@@ -119,7 +139,8 @@ class Relocator:
     :param database: the connection; nothing else may use it meanwhile.
     :param run: id of the run that holds the lease.
     :param should_stop: asked between steps and attempts; true ends the work at the next safe point.
-    :param head_start: of the first step.
+    :param earlier: what earlier slices have spent, by the id of the step.
+    :param probe: reads the tables of the step that is being tried.
     :param before: identities by OID (`identity.read_identities_of`), read for many steps at once. A step whose members are
         all in it is sent as a whole, which takes two messages instead of a dozen; others one statement at a time.
 
@@ -132,17 +153,20 @@ class Relocator:
         run: str,
         pace: Pace,
         should_stop: Callable[[], bool] = lambda: False,
-        head_start: HeadStart = NO_HEAD_START,
         *,
         before: Mapping[int, dict[str, Any]] | None = None,
+        earlier: Mapping[str, HeadStart] | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.database = database
         self.journal = Journal(database)
         self.run = run
         self.pace = pace
         self.should_stop = should_stop
-        self._head_start = head_start
         self._before = before or {}
+        self._earlier = earlier or {}
+        self._probe = probe
+        self._standbys = Standbys(database, pace.max_replay_lag_s)
         self.unfinished: Outcome | None = None
         self._renewed = time.monotonic()
 
@@ -166,19 +190,50 @@ class Relocator:
         for task in tasks:
             if self.should_stop():
                 return
-            outcome = self._persist(task)
+            outcome = self._observed(task)
             if outcome is None:
                 return
             yield outcome
 
     # --- one step, until it succeeds or its deadline passes ---
 
+    def _observed(self, task: Task) -> Outcome | None:
+        """A step, once the standbys have caught up, with a reader on its tables."""
+        if not self._standbys_follow(task.step):
+            return None
+        stall = self._probe.watch(task.step) if self._probe else None
+        outcome = self._persist(task)
+        if self._probe:
+            self._probe.rest()
+        for found in (outcome, self.unfinished):
+            if found is not None:
+                found.stall = stall
+        return outcome
+
+    def _standbys_follow(self, step: Step) -> bool:
+        """Wait for standbys that are behind. :returns: false when the work should stop instead."""
+        behind = self._standbys.behind()
+        if not behind:
+            return True
+        outcome = self.unfinished = Outcome(step.id, step.title, attempts=0)
+        spent, started = self._earlier.get(step.id, NO_HEAD_START).spent_s, time.monotonic()
+        while behind:
+            outcome.waited_for, outcome.elapsed_ms = behind, (time.monotonic() - started) * 1000
+            if spent + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
+                raise too_far_behind(step, behind, self.pace.deadline_s)
+            if self.should_stop():
+                return False
+            self._renew()
+            time.sleep(LAG_POLL_S)
+            behind = self._standbys.behind(now=True)
+        return True
+
     def _persist(self, task: Task) -> Outcome | None:
         step = task.step
         outcome = self.unfinished = Outcome(step.id, step.title)
-        earlier, self._head_start = self._head_start, NO_HEAD_START
+        earlier = self._earlier.get(step.id, NO_HEAD_START)
         started = time.monotonic()
-        long_attempt, singly = False, not self._may_be_sent_whole(step)
+        way, long_attempt, singly = MakingWay(self.database, step), False, not self._may_be_sent_whole(step)
         while True:
             self._renew()
             attempt_started = time.monotonic()
@@ -194,10 +249,12 @@ class Relocator:
                     outcome.attempts += 1
                     continue
                 outcome.longest_wait_ms = max(outcome.longest_wait_ms, waited)
-                blockers = find_blockers(self.database, [member.oid for member in step.members])
+                blockers = self._find_blockers(step)
                 outcome.waited_for = [str(blocker) for blocker in blockers]
-                long_attempt = self._make_way(step, blockers, outcome)
-                if earlier.spent_s + time.monotonic() - started > self.pace.deadline_s:
+                long_attempt = way.clear(blockers, waited)
+                outcome.cancelled = way.cancelled
+                outcome.elapsed_ms = (time.monotonic() - started) * 1000
+                if earlier.spent_s + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
                     raise _late(step, outcome, earlier.attempts, self.pace) from error
                 if self._pause(outcome.attempts):
                     return None
@@ -215,38 +272,12 @@ class Relocator:
         return step.kind == MoveTables.kind and all(member.oid in self._before for member in step.members)
 
     def _lock_timeout_ms(self, long_attempt: bool) -> int:
-        if not long_attempt:
-            return self.pace.lock_timeout_ms
-        return 300 + int(self.database.value("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"))
+        return longest_attempt_ms(self.database) if long_attempt else self.pace.lock_timeout_ms
 
-    def _make_way(self, step: Step, blockers: Sequence[Blocker], outcome: Outcome) -> bool:
-        """Deal with those who will not go by themselves. :returns: whether the next attempt has to be a long one."""
-        for blocker in blockers:
-            if blocker.gid is not None:
-                raise StepFailed(
-                    step.id,
-                    f"{step.title}: a prepared transaction stands in the way: {blocker}.",
-                    "It holds its locks until someone finishes it, however long that takes.",
-                    f"COMMIT PREPARED {Text(blocker.gid).as_string()} or ROLLBACK PREPARED {Text(blocker.gid).as_string()}, whichever "
-                    "its owner says; then run again.",
-                )
-            if blocker.wraparound:
-                raise StepFailed(
-                    step.id,
-                    f"{step.title}: an autovacuum that prevents transaction id wraparound works on it: {blocker}.",
-                    "It protects the server from stopping, and would only begin again if it were cancelled.",
-                    "Let it finish (pg_stat_progress_vacuum shows how far it is), then run again.",
-                )
-        if not blockers or not all(blocker.autovacuum or blocker.perhaps_autovacuum for blocker in blockers):
-            return False
-        try:
-            for blocker in blockers:
-                self.database.value("SELECT pg_cancel_backend(%s)", (blocker.pid,))
-                outcome.cancelled += 1
-        except ServerRefused:
-            # Without the right to cancel it, the server's own deadlock check does, if we wait for it once.
-            return True
-        return False
+    def _find_blockers(self, step: Step) -> list[Blocker]:
+        probe = self._probe.pid if self._probe else None
+        oids = [member.oid for member in step.members if member.kind != "s"]
+        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
 
     def _pause(self, attempt: int) -> bool:
         """Wait before the next attempt. :returns: whether the work should stop instead."""

@@ -193,7 +193,7 @@ class Effects:
         if use == r.GROUP_KEY:
             return detail == "*" or detail in table.columns
         if use == r.SET_DEFAULT:
-            return detail in table.filled
+            return detail in table.filled and detail not in moved.defaults
         if use == r.ONLY:
             return self.names.has_children(table)
         if use in (r.ROW_ARGUMENT, r.ROW_FIELD):

@@ -33,6 +33,7 @@ class Evidence:
     :param views: compatibility views with something wrong: (name, what).
     :param reach: what the application's roles could do.
     :param found: what they found by bare names, where a step has set a path.
+    :param shut_out: roles that hold privileges in a schema that they may not use, and could use them in the source: (role, schema).
     """
 
     catalog: Catalog
@@ -42,6 +43,7 @@ class Evidence:
     views: Sequence[tuple[str, str]] = ()
     reach: Sequence[Reach] = ()
     found: Sequence[Found] = ()
+    shut_out: Sequence[tuple[str, str]] = ()
 
     @property
     def moves(self) -> list[Entry]:
@@ -156,6 +158,16 @@ def _views(evidence: Evidence) -> Check:
     )
 
 
+def _privileges(evidence: Evidence) -> Check:
+    grants = [f"GRANT USAGE ON SCHEMA {Name(schema).as_string()} TO {Name(role).as_string()}" for role, schema in evidence.shut_out]
+    return _verdict(
+        "privileges",
+        [f"{role} may not use schema {schema}" for role, schema in evidence.shut_out],
+        f"every role that reaches {evidence.plan.source_schema} reaches the tables on which it has privileges where they are now",
+        f"{_some(grants)}; or revoke what they have on the tables there.",
+    )
+
+
 def _reach(evidence: Evidence) -> Iterator[Check]:
     for found in evidence.reach:
         name = f"role {found.role}"
@@ -239,6 +251,7 @@ def verify_tables(evidence: Evidence) -> list[Check]:
         _identity(evidence),
         _views(evidence),
         *_types(evidence),
+        _privileges(evidence),
         *_reach(evidence),
         *_paths(evidence),
     ]

@@ -16,7 +16,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.connection impor
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
@@ -158,7 +159,15 @@ class Core:
             "version": "0",
             "accepted": [],
         }
-        work = Slices(call, common, items, Progress(self.said.append, len(items), "done"), self.said.append)
+        steps = [step_from_dict(item.get("step", item)) for item in items]
+        work = Slices(
+            call,
+            common,
+            items,
+            Progress(self.said.append, len(items), "done"),
+            self.said.append,
+            most_locks=locks_at_once(steps, workers),
+        )
         work.run()
         return work
 
@@ -194,4 +203,4 @@ class Core:
     def expire_lease(self) -> None:
         """Let the time pass that a killed run's lease lasts; where there is one."""
         if self.target.value(f"SELECT to_regclass('{JOURNAL}.lease')") is not None:
-            self.target.execute(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")
+            self.target.rows(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,6 +61,30 @@ class Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join(60)
+
+
+class Background(threading.Thread):
+    """Runs something beside the test and keeps what it raises."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.work = work
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            self.work()
+        except BaseException as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """Wait for the end, and raise what was raised."""
+        self.join(60)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
 
 
 def our_sessions(target: Target) -> int:

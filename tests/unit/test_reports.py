@@ -199,9 +199,9 @@ def test_the_time_to_go_is_not_guessed_before_anything_is_done_or_when_all_is() 
 
 def test_who_stands_in_the_way_is_said() -> None:
     shown, lines = progress()
-    shown.show({**outcome(attempts=3), "title": "Move public.a to tenant", "waited_for": ["pid 7, user web", "pid 8, user web"]})
+    shown.show([{**outcome(attempts=3), "title": "Move public.a to tenant", "waited_for": ["pid 7, user web", "pid 8, user web"]}])
     assert lines[1] == "  waiting: Move public.a to tenant. In front: pid 7, user web; pid 8, user web"
-    shown.show({**outcome(), "title": "Move public.a to tenant", "waited_for": []})
+    shown.show([{**outcome(), "title": "Move public.a to tenant", "waited_for": []}])
     assert len(lines) == 3
 
 
@@ -218,8 +218,42 @@ def test_the_line_about_who_is_in_front_fits() -> None:
         "pid 12345, user shop_web, puma: cluster worker 2, idle in transaction, for 12.3 s, holds AccessShareLock on orders: "
         + "SELECT x " * 17
     )
-    shown.show({**outcome(attempts=3), "title": "Move public.orders with 12 members to tenant_shared", "waited_for": [who]})
+    shown.show([{**outcome(attempts=3), "title": "Move public.orders with 12 members to tenant_shared", "waited_for": [who]}])
     assert max(len(part) for line in lines for part in line.splitlines()) <= COLUMNS
+
+
+def read(longest_ms: float, on: str, **failed: int) -> dict[str, Any]:
+    return outcome(stall={"reads": 2, "longest_ms": longest_ms, "on": on, "failed": failed})
+
+
+def test_the_longest_stall_of_a_reader_is_said_while_it_grows() -> None:
+    shown, lines = progress()
+    shown.add([read(3.0, "public.a"), read(38.2, "public.b"), read(1.0, "public.c")])
+    shown.show()
+    assert lines[1] == "  longest stall of a reader 38 ms on public.b, so far"
+    shown.add([read(20.0, "public.d")])
+    shown.show()
+    assert len(lines) == 3
+    assert shown.stall_summary() == "Longest stall of a reader 38 ms on public.b, of 8 reads while the tables moved."
+
+
+def test_what_a_reader_notices_of_a_waiting_step_counts_too() -> None:
+    shown, _ = progress()
+    shown.show([{**read(51.0, "public.a"), "title": "Move", "waited_for": []}])
+    assert shown.stall.longest_ms == 51.0
+
+
+def test_reads_that_failed_are_said() -> None:
+    shown, _ = progress()
+    shown.add([read(3.0, "public.a", gone=2)])
+    assert shown.stall_summary().endswith("; of further reads 2 failed: gone.")
+
+
+def test_where_nobody_could_read_the_reason_is_said() -> None:
+    shown, _ = progress()
+    assert shown.stall_summary() == ""
+    shown.probe_off = "too many connections"
+    assert shown.stall_summary() == "No reader has measured what the application notices: too many connections."
 
 
 def test_the_summary_says_what_it_took() -> None:
