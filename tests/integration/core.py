@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import pen
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
@@ -36,6 +37,7 @@ class MortalDatabase(Database):
     """A connection whose process kills itself with SIGKILL when it is about to send its n-th statement."""
 
     lives = -1  # of the process: statements that it may still send; negative for no end
+    _lock = threading.Lock()  # several workers count together
 
     def execute(self, statement: str, parameters: Any = None) -> int:
         """Count, then send."""
@@ -49,9 +51,10 @@ class MortalDatabase(Database):
 
     @staticmethod
     def _count() -> None:
-        if MortalDatabase.lives == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        MortalDatabase.lives -= 1
+        with MortalDatabase._lock:
+            if MortalDatabase.lives == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            MortalDatabase.lives -= 1
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Core:
         return [step["id"] for step in self._steps_left(self.plan())]
 
     def apply(self, workers: int = 1) -> Slices:
-        """Do everything that is left, both phases, as one run."""
+        """Do everything that is left, both phases; as one run, unless there are several workers."""
         return self.applying(workers)()
 
     def applying(self, workers: int = 1) -> Callable[[], Slices]:
@@ -105,7 +108,17 @@ class Core:
         plan = self.plan()
         assert not plan.refusals, plan.refusals
         left = self._steps_left(plan)
-        return lambda: self.work("phase2", plan.digest, left, workers)
+        if workers == 1:
+            return lambda: self.work("phase2", plan.digest, left)
+        schemas = [step for step in left if step["phase"] == PHASE_SCHEMAS]
+        tables = [step for step in left if step["phase"] == PHASE_TABLES]
+
+        def both() -> Slices:
+            # As the playbooks do it: several workers take tables only.
+            self.work("phase1", plan.digest, schemas)
+            return self.work("phase2", plan.digest, tables, workers)
+
+        return both
 
     def verify(self) -> list[Check]:
         """What verify.yml would say of phase 2, without the application's roles."""
