@@ -45,6 +45,10 @@ test-unit: setup-dev ## The pure parts, without a server (seconds)
 test-integration: setup-dev setup-servers ## The real playbooks on real servers, 15, 16 and 18
 	$(BIN)/pytest tests/integration -n $(PYTEST_WORKERS) --dist loadgroup
 
+.PHONY: bench
+bench: setup-dev ## Measure the core beside plain scripts, and write docs/benchmarks.md (BENCH_TABLES=100,1000 for a quick run)
+	$(BIN)/python -m tests.benchmark
+
 .PHONY: test-property
 test-property: setup-dev setup-servers ## 200 generated schemas there and back on real servers (minutes)
 	$(BIN)/pytest tests/property -n $(PYTEST_WORKERS)

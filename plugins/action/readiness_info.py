@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 
 # Findings about rights: a person can settle them before anything else is planned.
 RIGHTS = (
     "not_owner",
     "undo_impossible",
+    "source_not_usable",
     "target_not_writable",
     "schemas_not_creatable",
     "usage_not_grantable",
@@ -30,6 +32,8 @@ class ActionModule(DatabaseAction):
     OPTIONS: ClassVar[Spec] = {
         "lock_timeout_ms": {"type": "int", "default": 50},
         "checklist": {"type": "dict"},
+        "workers": {"type": "int", "default": 1},
+        "probe": {"type": "bool", "default": True},
     }
 
     def work(self) -> dict[str, Any]:
@@ -39,7 +43,7 @@ class ActionModule(DatabaseAction):
         if checklist is None:
             checklist = self._templar.template(self._vars.get(PREFIX + "checklist")) or {}
         seen = self.observe(configuration)
-        plan = make_plan(seen.before, configuration)
+        plan = plan_now(seen.catalog, seen.done, configuration)
         members = {member.oid for step in plan.steps for member in step.members if member.kind != "s"}
         result = self.module(
             "readiness_info",
@@ -48,7 +52,9 @@ class ActionModule(DatabaseAction):
                 "lock_timeout_ms": self.options["lock_timeout_ms"],
                 "checklist": checklist,
                 "oids": sorted(members),
-                "largest_step": max((len(step.members) for step in plan.steps), default=0),
+                "locks": locks_at_once(plan.steps, self.options["workers"]),
+                "workers": self.options["workers"],
+                "probe": self.options["probe"],
             },
         )
         checks = [Check(**check) for check in result["checks"]] + list(_rights(plan))

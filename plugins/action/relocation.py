@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
     require_same_direction,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, PlanRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     PHASE_SCHEMAS,
     PHASE_TABLES,
@@ -23,7 +25,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Plan,
     Step,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
 from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json
@@ -35,6 +36,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action 
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import finding_lines, step_sql
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan, require_same_configuration
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
@@ -53,6 +55,8 @@ class ActionModule(DatabaseAction):
         "lock_timeout_ms": {"type": "int", "default": 50},
         "deadline_s": {"type": "float", "default": 300.0},
         "workers": {"type": "int", "default": 1},
+        "probe": {"type": "bool", "default": True},
+        "max_replay_lag_s": {"type": "float", "default": 5.0},
         "pending_schemas": {"type": "bool", "default": False},
     }
 
@@ -70,7 +74,7 @@ class ActionModule(DatabaseAction):
             require_same_configuration(saved, configuration)
             _require_no_refusals(saved.refusals, "The saved plan is refused")
         seen = self.observe(configuration)
-        plan = make_plan(seen.before, configuration)
+        plan = plan_now(seen.catalog, seen.done, configuration)
         if saved is not None:
             require_no_drift(saved, seen.before)
         _require_no_refusals(plan.refusals, "The plan is refused")
@@ -86,10 +90,10 @@ class ActionModule(DatabaseAction):
             return {**result, "report": wrap(f"{len(steps) or total} of {total} steps {verb}.")}
         if not steps:
             return {**result, "report": wrap(f"Nothing to do: all {total} steps of this phase are done already.")}
-        work = self._slices(f"phase{phase}", plan, [to_plain(step) for step in steps], "done")
+        work = self._slices(f"phase{phase}", plan, steps, [to_plain(step) for step in steps], "done")
         work.run()
         self._require_complete(work)
-        return {**result, "done": work.progress.done, "report": wrap(work.progress.summary())}
+        return {**result, **_reached(work), "report": _summary(work)}
 
     def _saved_plan(self) -> Plan | None:
         path = Path(self.options["plan"]) if self.options.get("plan") else self.artifacts() / "plan.json"
@@ -130,14 +134,14 @@ class ActionModule(DatabaseAction):
             line = f"{count_of(len(steps), 'step')} would be undone, the last first; then the journal would be exported and removed."
             return {**result, "changed": True, "report": wrap(line)}
         items = [{"seq": entry.seq, "step": to_plain(step)} for entry, step in way.steps]
-        work = self._slices("rollback", None, items, "undone")
+        work = self._slices("rollback", None, steps, items, "undone")
         work.run()
         self._require_complete(work)
         path = self.artifacts() / f"journal-{work.common['run']}.json"
         write_json(path, work.journal)
         work.drop_journal()
-        lines = wrap(work.progress.summary()) + wrap(f"The journal was removed from the database and is kept in {shown(path)}.")
-        return {**result, "changed": True, "done": work.progress.done, "report": lines, "journal": str(path)}
+        lines = _summary(work) + wrap(f"The journal was removed from the database and is kept in {shown(path)}.")
+        return {**result, **_reached(work), "changed": True, "report": lines, "journal": str(path)}
 
     # --- both ways ---
 
@@ -150,7 +154,7 @@ class ActionModule(DatabaseAction):
             result["diff"] = [{"before_header": "nothing", "after_header": header, "before": "", "after": text}]
         return result
 
-    def _slices(self, door: str, plan: Plan | None, items: Sequence[Any], verb: str) -> Slices:
+    def _slices(self, door: str, plan: Plan | None, steps: Sequence[Step], items: Sequence[Any], verb: str) -> Slices:
         now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         accepted = [[f.id, f.object, f.accepted] for f in (plan.findings if plan else ()) if f.accepted is not None]
         common = {
@@ -164,10 +168,11 @@ class ActionModule(DatabaseAction):
         self.say(
             f"{count_of(len(items), 'step')} to be {verb}, one short transaction each. Ctrl-C stops between two steps; the journal knows."
         )
-        return Slices(self._call, common, items, Progress(self.say, len(items), verb), self.say)
+        workers = self.options["workers"] if door == "phase2" else 1
+        return Slices(self._call, common, items, Progress(self.say, len(items), verb), self.say, most_locks=locks_at_once(steps, workers))
 
     def _call(self, work: Mapping[str, Any]) -> dict[str, Any]:
-        pace = {name: self.options[name] for name in ("lock_timeout_ms", "deadline_s", "workers")}
+        pace = {name: self.options[name] for name in ("lock_timeout_ms", "deadline_s", "workers", "probe", "max_replay_lag_s")}
         return self.module("relocation", {**pace, "slice": dict(work)})
 
     def _require_complete(self, work: Slices) -> None:
@@ -177,6 +182,17 @@ class ActionModule(DatabaseAction):
                 "The step that was running was finished; the journal says exactly what is done.",
                 "Run the same playbook again to go on, or playbooks/rollback.yml to go back.",
             )
+
+
+def _reached(work: Slices) -> dict[str, Any]:
+    """What a run has done, for the task's result."""
+    progress = work.progress
+    return {"done": progress.done, "stall": {**asdict(progress.stall), "off": progress.probe_off}}
+
+
+def _summary(work: Slices) -> list[str]:
+    stall = work.progress.stall_summary()
+    return wrap(work.progress.summary()) + (wrap(stall) if stall else [])
 
 
 def _require_no_refusals(refusals: Sequence[Finding], what: str) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.access import Reach
+from ansible_collections.dbops.multischema.plugins.module_utils.access import Found, Reach
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import passed, report
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import (
     Evidence,
+    paths_to_try,
     verify_schemas,
     verify_tables,
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Observation, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 
 
 class ActionModule(DatabaseAction):
@@ -25,8 +26,9 @@ class ActionModule(DatabaseAction):
         """Verify one phase."""
         configuration = self.configuration()
         seen = self.observe(configuration)
-        plan = make_plan(seen.before, configuration)
-        found = unpack(self.module("verification_info", self._wanted(seen))["evidence"])
+        plan = plan_now(seen.catalog, seen.done, configuration)
+        paths = paths_to_try(seen.entries, seen.catalog, configuration.application_roles)
+        found = unpack(self.module("verification_info", {**self._wanted(seen), "paths": paths})["evidence"])
         evidence = Evidence(
             catalog=seen.catalog,
             plan=plan,
@@ -34,6 +36,8 @@ class ActionModule(DatabaseAction):
             identities={int(oid): item for oid, item in found["identities"].items()},
             views=[(name, what) for name, what in found["views"]],
             reach=[Reach(**item) for item in found["reach"]],
+            found=[Found(**item) for item in found["found"]],
+            shut_out=[(role, schema) for role, schema in found["shut_out"]],
         )
         checks = verify_schemas(evidence) if self.options["phase"] == "schemas" else verify_tables(evidence)
         return {

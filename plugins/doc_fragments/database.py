@@ -86,9 +86,13 @@ options:
         type: str
         required: true
       tables:
-        description: A name or glob, or a list of them.
+        description: A name or glob, or a list of them; a rule has these, O(placement[].types), or both.
         type: raw
-        required: true
+      types:
+        description:
+          - Names or globs of enums, domains, composite and range types that go there too.
+          - Types that no rule names stay.
+        type: raw
       compatibility_view:
         description: Whether views keep the old names working; by default what O(compatibility_views) says.
         type: bool
@@ -124,8 +128,29 @@ options:
     description: Whether views keep the old names working.
     type: bool
     default: true
+  view_defaults:
+    description:
+      - Whether these views carry the defaults of the tables' columns, so that C(UPDATE … SET c = DEFAULT) through an old name does
+        not write NULL.
+      - A default that is changed on a table later must be changed on its view too; the verification tells which.
+    type: bool
+    default: false
   application_roles:
     description: Database roles of the application.
+    type: list
+    elements: str
+    default: []
+  search_path:
+    description:
+      - Whose C(search_path) the last steps of phase 2 set, so that new sessions find moved tables by their bare names.
+      - V(roles) sets that of each of O(application_roles) in this database, V(database) that of the database.
+    type: str
+    choices: [roles, database, unchanged]
+    default: roles
+  repair_routines:
+    description:
+      - Routines that get a C(search_path) of their own in phase 2, so that they find what they name without a schema.
+      - By name, with or without a schema, by glob, or by the whole signature as the findings write it.
     type: list
     elements: str
     default: []

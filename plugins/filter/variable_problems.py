@@ -122,7 +122,8 @@ def _nested(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[str]:
     """The parts of a mapping, and the entries of a list."""
     inner = option.get("options")
     if option.get("type") == "list" and isinstance(value, (list, tuple)):
-        entry = {"type": option.get("elements", "raw"), "options": inner, "no_log": option.get("no_log")}
+        entry = {key: option[key] for key in ("options", "no_log", "required_one_of") if key in option}
+        entry["type"] = option.get("elements", "raw")
         for i, item in enumerate(value):
             yield from _value(f"{where}[{i}]", item, entry)
     elif inner and isinstance(value, Mapping):
@@ -132,9 +133,17 @@ def _nested(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[str]:
         for key, part in inner.items():
             if value.get(key) is not None:
                 yield from _value(f"{where}.{key}", value[key], part)
-            elif part.get("required"):
-                needed = ", ".join(name for name, item in inner.items() if item.get("required"))
-                yield f"{where} has no {key}: every entry needs {needed}."
+        yield from _missing(where, value, option)
+
+
+def _missing(where: str, value: Mapping[str, Any], option: Mapping[str, Any]) -> Iterator[str]:
+    needed = [name for name, part in option["options"].items() if part.get("required")]
+    for key in needed:
+        if value.get(key) is None:
+            yield f"{where} has no {key}: every entry needs {', '.join(needed)}."
+    for keys in option.get("required_one_of", ()):
+        if all(value.get(key) is None for key in keys):
+            yield f"{where} has no {keys[0]}: every entry needs one of {', '.join(keys)}."
 
 
 def _value(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[str]:

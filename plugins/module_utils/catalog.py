@@ -13,6 +13,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
+    ExtensionUse,
+    PathSetting,
+    PathUser,
+    PinnedRoutine,
+    SharedName,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
+    Argument,
+    Expression,
+    Mention,
+    RemoteTable,
+    Routine,
+    Wiring,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
+
 T = TypeVar("T")
 
 TABLE_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table"}
@@ -26,6 +44,12 @@ RELATION_KINDS = {
     "c": "composite type",
     "t": "TOAST table",
 }
+
+
+# What a table may have that decides what a view in its place can do.
+PRIMARY_KEY = "primary_key"
+NAMED_KEY = "named_key"  # a primary key, unique or exclusion constraint
+TRAITS = (PRIMARY_KEY, NAMED_KEY)
 
 
 @dataclass(frozen=True)
@@ -67,12 +91,26 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class ColumnDefault:
+    """The default of a column that is neither generated nor an identity.
+
+    ``expression`` is its text, empty where that would change when something else moves: a sequence, or a type, that it names.
+    ``sequences`` are the OIDs of those it takes numbers from.
+    """
+
+    column: str
+    expression: str = ""
+    nullable: bool = True
+    sequences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """A relation with rows of its own or of its partitions: relkind ``r``, ``p`` or ``f``.
 
     ``structure`` maps a part (columns, constraints, indexes, triggers, policies, rules, options) to an MD5 of what the
     catalog stores for it, in a form that a move does not change: two observations differ exactly where someone
-    altered the table.
+    altered the table. ``traits`` are those of :data:`TRAITS` that it has.
     """
 
     oid: int
@@ -84,13 +122,18 @@ class Table:
     parents: tuple[int, ...] = ()
     is_partition: bool = False
     row_security: bool = False
+    replica_identity: bool = True  # whether UPDATE and DELETE of it can be published
     extension: str | None = None
     columns: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()  # columns with a default, an identity or an expression
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
+    granted_by: tuple[str, ...] = ()  # who, besides the owner, has passed privileges on
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
+    defaults: tuple[ColumnDefault, ...] = ()
+    traits: tuple[str, ...] = ()
     row_type: str = ""
     array_type: str = ""
     bytes_estimate: int = 0
@@ -125,24 +168,11 @@ class TypeName:
 
 
 @dataclass(frozen=True)
-class Routine:
-    """A function or procedure.
-
-    ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables
-    whose row type it takes.
-    """
-
-    oid: int
-    schema: str
-    name: str
-    signature: str = ""
-    source: str = ""
-    row_types: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class View:
-    """A view or materialized view that reads tables; it follows them by OID."""
+    """A view or materialized view that reads tables; it follows them by OID.
+
+    ``plain``: it is one of ours that was changed by hand, and shows its table's columns, all of them in order, and nothing else.
+    """
 
     oid: int
     schema: str
@@ -150,6 +180,7 @@ class View:
     kind: str
     reads: tuple[int, ...]
     definition: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,7 +233,11 @@ class DefaultPrivileges:
 
 @dataclass(frozen=True)
 class Publication:
-    """A publication and what it publishes of our schemas."""
+    """A publication and what it publishes of our schemas.
+
+    ``filtered`` are tables with a row filter or a column list in it; ``identified`` tells that it publishes UPDATE or DELETE,
+    for which every published table needs a replica identity; ``via_root`` that partitions are published under their root's name.
+    """
 
     name: str
     owner: str
@@ -210,26 +245,39 @@ class Publication:
     schemas: tuple[str, ...] = ()
     tables: tuple[int, ...] = ()
     filtered: tuple[int, ...] = ()
+    identified: bool = True
+    via_root: bool = False
 
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger: its function runs inside the transactions of a migration. ``source`` is the function's text."""
+    """An event trigger: its function, the routine of that OID, runs inside the transactions of a migration."""
 
     name: str
     event: str
     function: str
     enabled: bool
-    source: str = ""
+    routine: int = 0
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension that is installed in the database, and the schema of its objects."""
+
+    name: str
+    schema: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
 class Role:
     """A role that owns or is granted something here.
 
-    ``mover_is_member``: the connected role has its rights. ``mover_can_become``: it may also give objects to it (SET ROLE).
+    ``mover_belongs``: the connected role is a member of it, in whatever way. ``mover_is_member``: it has its rights without
+    SET ROLE (INHERIT). ``mover_can_become``: it may also give objects to it (SET).
     ``uses_source`` and ``creates_in_source``: what it may do in
-    the source schema, by whatever way it got the right.
+    the source schema, by whatever way it got the right. ``uses_source_for`` is only filled for roles that own the source
+    schema or are granted USAGE on it: other roles whose rights are combined with this one's in some third role.
     """
 
     name: str
@@ -239,6 +287,8 @@ class Role:
     mover_can_become: bool = True
     uses_source: bool = True
     creates_in_source: bool = False
+    mover_belongs: bool = False
+    uses_source_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,6 +308,8 @@ class Server:
     use_on_schemas: tuple[str, ...] = ()
     public_uses_source: bool = True
     role_called_public: bool = False
+    search_path: str | None = '"$user", public'  # of the server's own configuration; None where it cannot be seen
+    owns_database: bool = True
 
     @property
     def major(self) -> int:
@@ -274,17 +326,31 @@ class Catalog:
     schemas: tuple[Schema, ...] = ()
     tables: tuple[Table, ...] = ()
     relations: tuple[Relation, ...] = ()
+    namesakes: tuple[Relation, ...] = ()  # what has the name of one of these, in any other schema
     types: tuple[TypeName, ...] = ()
     statistics: tuple[Statistics, ...] = ()
     routines: tuple[Routine, ...] = ()
+    aggregates: tuple[str, ...] = ()  # names of aggregate functions that are not PostgreSQL's own
     views: tuple[View, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     contents: tuple[SchemaObject, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    user_types: tuple[UserType, ...] = ()
+    search_paths: tuple[PathSetting, ...] = ()
+    path_users: tuple[PathUser, ...] = ()
+    shared_names: tuple[SharedName, ...] = ()
+    extension_uses: tuple[ExtensionUse, ...] = ()
+    pinned_routines: tuple[PinnedRoutine, ...] = ()
 
     def schema(self, name: str) -> Schema | None:
         """The schema of that name, or None."""
@@ -299,19 +365,29 @@ class Catalog:
         """The role of that name, or None where it does not exist (``PUBLIC`` never does)."""
         return next((role for role in self.roles if role.name == name), None)
 
+    def path_user(self, name: str) -> PathUser | None:
+        """What is known of a role's paths, or None."""
+        return next((user for user in self.path_users if user.name == name), None)
+
     def by_oid(self) -> dict[int, Table]:
         """Tables by OID."""
         return {table.oid: table for table in self.tables}
 
 
+_ATOMS = frozenset((str, int, bool, float, type(None)))
+
+
 def to_plain(value: Any) -> Any:
     """Turn dataclasses and tuples into what JSON has."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {key: to_plain(item) for key, item in vars(value).items()}
+    # What there is most of is asked for first, and without a call for it: a catalog has millions of values.
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [item if type(item) in _ATOMS else to_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: item if type(item) in _ATOMS else to_plain(item) for key, item in vars(value).items()}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): item if type(item) in _ATOMS else to_plain(item) for key, item in value.items()}
     return value
 
 
@@ -320,6 +396,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "schemas": Schema,
         "tables": Table,
         "relations": Relation,
+        "namesakes": Relation,
         "types": TypeName,
         "statistics": Statistics,
         "routines": Routine,
@@ -329,8 +406,20 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "foreign_keys": ForeignKey,
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
+        "slots": Slot,
+        "subscriptions": Subscription,
         "event_triggers": EventTrigger,
+        "expressions": Expression,
+        "mentions": Mention,
+        "remote_tables": RemoteTable,
         "roles": Role,
+        "extensions": Extension,
+        "user_types": UserType,
+        "search_paths": PathSetting,
+        "path_users": PathUser,
+        "shared_names": SharedName,
+        "extension_uses": ExtensionUse,
+        "pinned_routines": PinnedRoutine,
     },
     Table: {
         "acl": Grant,
@@ -338,8 +427,10 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "indexes": Index,
         "sequences": OwnedSequence,
         "statistics": Statistics,
+        "defaults": ColumnDefault,
     },
     Schema: {"grants": Grant},
+    Routine: {"arguments": Argument, "wiring": Wiring},
     DefaultPrivileges: {"grants": Grant},
 }
 
@@ -376,7 +467,7 @@ def pack(data: Any, secrets: Iterable[str] = ()) -> str:
 
     :param secrets: texts that must not occur in the result, because Ansible would mask them there.
     """
-    compressed = zlib.compress(json.dumps(to_plain(data)).encode(), 6)
+    compressed = zlib.compress(json.dumps(data, default=to_plain).encode(), 6)
     text = _BASE64 + base64.b64encode(compressed).decode()
     hidden = [secret for secret in secrets if secret]
     for mark, alphabet in _ALPHABETS.items():

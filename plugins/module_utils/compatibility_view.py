@@ -8,9 +8,9 @@ some of them could not use it at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Table
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, ColumnDefault, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.privileges import (
     all_table_privileges,
     defaults_for_new_tables,
@@ -23,10 +23,19 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
     fragment,
     nothing,
     role,
+    server_text,
     statement,
 )
 
 SECURITY_INVOKER_SINCE = 150000
+
+
+def copied_defaults(table: Table) -> list[ColumnDefault]:
+    """The defaults that a view can have as well: those whose text no move changes.
+
+    INSERT through the view takes the table's own default for all others, and UPDATE … SET c = DEFAULT writes NULL.
+    """
+    return [default for default in table.defaults if default.expression]
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,12 @@ class CompatibilityView:
     catalog: Catalog
     table: Table
     target: str
+    defaults: bool = False  # whether the view carries those of the table's columns
 
     @property
     def as_owner(self) -> bool:
-        """Whether the view runs with its owner's rights."""
-        return bool(self.table.column_grants) and not self.table.row_security
+        """Whether the view runs with its owner's rights; never on a foreign table, which would be read with the owner's user mapping."""
+        return bool(self.table.column_grants) and not self.table.row_security and self.table.kind != "f"
 
     @property
     def owned_by_table_owner(self) -> bool:
@@ -68,6 +78,10 @@ class CompatibilityView:
         made = [
             statement("CREATE VIEW {} {}AS SELECT * FROM {}", view, options, Name(self.target, table.name)),
         ]
+        made += [
+            statement("ALTER VIEW {} ALTER COLUMN {} SET DEFAULT {}", view, Name(default.column), server_text(default.expression))
+            for default in (copied_defaults(table) if self.defaults else ())
+        ]
         owner = server.user
         if self.owned_by_table_owner:
             owner = table.owner
@@ -91,8 +105,9 @@ class CompatibilityView:
             made.append(statement("GRANT ALL ON {} TO {}", view, Name(owner)))
         elif owner != table.owner:
             made.append(statement("GRANT ALL ON {} TO {}", view, Name(owner)) if touched else "")
-            everything = [statement("GRANT ALL ON {} TO {}", view, Name(table.owner))]
-            made.extend(everything if self.owner_has_all else grant_on_relation(view, own))
+            # An owner may grant what it owns to others; on a view that it does not own it needs the option.
+            everything = [statement("GRANT ALL ON {} TO {} WITH GRANT OPTION", view, Name(table.owner))]
+            made.extend(everything if self.owner_has_all else grant_on_relation(view, [replace(grant, grantable=True) for grant in own]))
         others = [grant for grant in (*(table.acl or ()), *table.column_grants) if grant.grantee not in (owner, table.owner)]
         made.extend(grant_on_relation(view, [grant for grant in others if grant.column is None]))
         made.extend(grant_on_relation(view, [grant for grant in others if grant.column is not None]))

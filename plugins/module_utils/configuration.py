@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 
 JOURNAL_SCHEMA = "multischema_journal"
+SEARCH_PATHS = ("roles", "database", "unchanged")  # whose search_path phase 2 sets
 MAX_IDENTIFIER_BYTES = 63  # NAMEDATALEN - 1
 
 # Tables in which migration tools remember what they have done. Moved away, the tool believes that nothing has been
@@ -64,11 +65,12 @@ class TargetSchema:
 
 @dataclass(frozen=True)
 class PlacementRule:
-    """Tables whose name matches one of the patterns go to ``schema``. The first rule that matches wins."""
+    """Tables and types whose name matches one of the patterns go to ``schema``. The first rule that matches wins."""
 
     schema: str
-    tables: tuple[str, ...]
+    tables: tuple[str, ...] = ()
     compatibility_view: bool | None = None
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ class Configuration:
     unplaced: str = "refuse"
     accept: tuple[AcceptedFinding, ...] = ()
     compatibility_views: bool = True
+    view_defaults: bool = False
     application_roles: tuple[str, ...] = ()
+    search_path: str = "roles"
+    repair_routines: tuple[str, ...] = ()
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -154,6 +159,14 @@ class _Reader:
             return ()
         return tuple(self.name(f"{where}[{i}]", item) for i, item in enumerate(value))
 
+    def entries_of_text(self, where: str, value: Any) -> tuple[str, ...]:
+        """A list of texts that are no single names: signatures, for example."""
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) and item for item in items):
+            self.note(where, value, "a list of routines, for example ['public.count_users()', 'audit_*']")
+            return ()
+        return tuple(items)
+
     def entries(self, where: str, value: Any, allowed: tuple[str, ...], required: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
         """A list of mappings with known keys, each with the place where it stands, for messages."""
         if value is None:
@@ -198,15 +211,22 @@ def _schemas(reader: _Reader, value: Any) -> tuple[TargetSchema, ...]:
 
 def _placement(reader: _Reader, value: Any) -> tuple[PlacementRule, ...]:
     where = "multischema_placement"
-    entries = reader.entries(where, value, ("schema", "tables", "compatibility_view"), ("schema", "tables"))
-    return tuple(
-        PlacementRule(
-            reader.name(f"{spot}.schema", entry["schema"]),
-            reader.names(f"{spot}.tables", entry["tables"]),
-            None if entry.get("compatibility_view") is None else reader.flag(f"{spot}.compatibility_view", entry["compatibility_view"]),
+    allowed = ("schema", "tables", "types", "compatibility_view")
+    rules = []
+    for spot, entry in reader.entries(where, value, allowed, ("schema",)):
+        if all(entry.get(key) in (None, "", []) for key in ("tables", "types")):
+            reader.problems.append(f"{spot} lacks tables: every entry needs schema, and tables or types.")
+            continue
+        view = entry.get("compatibility_view")
+        rules.append(
+            PlacementRule(
+                reader.name(f"{spot}.schema", entry["schema"]),
+                reader.names(f"{spot}.tables", entry.get("tables") or []),
+                None if view is None else reader.flag(f"{spot}.compatibility_view", view),
+                reader.names(f"{spot}.types", entry.get("types") or []),
+            )
         )
-        for spot, entry in entries
-    )
+    return tuple(rules)
 
 
 def _accept(reader: _Reader, value: Any) -> tuple[AcceptedFinding, ...]:
@@ -227,6 +247,9 @@ def read_configuration(values: Mapping[str, Any]) -> Configuration:
     unplaced = values.get("unplaced") or "refuse"
     if unplaced not in ("refuse", "keep"):
         reader.note("multischema_unplaced", unplaced, "refuse or keep")
+    search_path = values.get("search_path") or "roles"
+    if search_path not in SEARCH_PATHS:
+        reader.note("multischema_search_path", search_path, "roles, database or unchanged")
     configuration = Configuration(
         schemas=_schemas(reader, values.get("schemas")),
         placement=_placement(reader, values.get("placement")),
@@ -235,7 +258,10 @@ def read_configuration(values: Mapping[str, Any]) -> Configuration:
         unplaced=str(unplaced),
         accept=_accept(reader, values.get("accept")),
         compatibility_views=reader.flag("multischema_compatibility_views", values.get("compatibility_views", True)),
+        view_defaults=reader.flag("multischema_view_defaults", values.get("view_defaults", False)),
         application_roles=reader.names("multischema_application_roles", values.get("application_roles") or []),
+        search_path=str(search_path),
+        repair_routines=reader.entries_of_text("multischema_repair_routines", values.get("repair_routines") or []),
     )
     if not configuration.schemas and not reader.problems:
         reader.problems.append("multischema_schemas is empty: list the target schemas as {name, owner, comment}.")

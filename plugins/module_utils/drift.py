@@ -11,6 +11,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Jo
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, Step, drift_view
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
 MAKE_AGAIN = "Make the plan again with playbooks/plan.yml, read what is new in it, and run this phase again."
@@ -53,6 +54,7 @@ def differences(saved: Plan, now: Catalog) -> Iterator[str]:
             renamed = f" (was {_name(was)})" if _name(was) != _name(table) else ""
             yield f"{_name(table)}{renamed}: {', '.join(dict.fromkeys(parts))} changed"
     yield from _other_changes(drift_view(saved.catalog), drift_view(now))
+    yield from _repaired_changes(saved, now)
 
 
 def _owned_changes(before: Table, after: Table) -> Iterator[str]:
@@ -61,11 +63,25 @@ def _owned_changes(before: Table, after: Table) -> Iterator[str]:
             yield attribute
 
 
+def _repaired_changes(saved: Plan, now: Catalog) -> Iterator[str]:
+    """Routines that the plan gives a search_path: what they say has been read, and must be what they say."""
+    before, after = ({routine.oid: routine for routine in catalog.routines} for catalog in (saved.catalog, now))
+    for step in saved.steps:
+        if step.kind == RoutinePath.kind:
+            was, is_now = before[step.detail["routine"]], after.get(step.detail["routine"])
+            if is_now is None:
+                yield f"{was.signature} is gone"
+            elif (was.source, was.search_path, was.security_definer) != (is_now.source, is_now.search_path, is_now.security_definer):
+                yield f"{was.signature} changed"
+
+
 def _other_changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     words = {
         "views": "views that read the tables",
         "publications": "publications",
         "default_privileges": "default privileges",
+        "types": "types",
+        "search_paths": "search paths",
     }
     for key, text in words.items():
         gone = [item for item in before[key] if item not in after[key]]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import RELATION_KINDS, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation, table_name
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 
 LARGE_TREE = 100
 MEMBER_MS = 3  # measured: moving one partition and making its view, on two busy cores
@@ -27,10 +26,12 @@ def collisions(s: Situation) -> Iterator[Finding]:
             if (target, name) in relations:
                 there = RELATION_KINDS.get(relations[(target, name)], "relation")
                 yield _collision(table, f"{what} {name}", target, f"a {there} of that name")
-        for name in filter(None, (table.row_type, table.array_type)):
-            # A relation of the table's own name was reported above; one called like the array type has a row type of that name.
-            if (target, name) in types and not (name == table.name and (target, name) in relations):
-                yield _collision(table, f"row type {name}", target, "a type of that name")
+        row, array = (target, table.row_type), (target, table.array_type)
+        if row in types and row not in relations:
+            yield _collision(table, f"row type {table.row_type}", target, "a type of that name")
+        # The array type of what has just been told of comes and goes with it.
+        if array in types and not (types[array] == "b" and (row in types or (target, table.name) in relations)):
+            yield _collision(table, f"array type {table.array_type}", target, "a type of that name")
         for stats in table.statistics:
             if stats.schema == table.schema and (target, stats.name) in statistics:
                 yield _collision(table, f"statistics {stats.name}", target, "a statistics object of that name")
@@ -59,6 +60,50 @@ def statistics_objects(s: Situation) -> Iterator[Finding]:
             )
 
 
+def shared_sequences(s: Situation) -> Iterator[Finding]:
+    """A sequence moves with the column that owns it; defaults of other tables know it by OID and go on."""
+    owners = {sequence.oid: (table, sequence.name, target) for _, table, target in s.moves for sequence in table.sequences}
+    users: dict[int, list[str]] = {}
+    for table in s.catalog.tables:
+        for sequence in {oid for default in table.defaults for oid in default.sequences} & owners.keys():
+            if owners[sequence][0].oid != table.oid:
+                users.setdefault(sequence, []).append(table_name(table))
+    for sequence, names in users.items():
+        owner, name, target = owners[sequence]
+        yield Finding(
+            "shared_sequence",
+            AUTO,
+            qualified(owner.schema, name),
+            f"It belongs to {table_name(owner)} and goes to {target} with it. Defaults of {len(names)} other table"
+            f"{'s' if len(names) > 1 else ''} take numbers from it, by OID, and go on doing so.",
+            affects=tuple(sorted(names)),
+        )
+
+
+def extension_tables(s: Situation) -> Iterator[Finding]:
+    """An extension's table stays; below a table that moves it would have to go along, and then the extension is stuck."""
+    for group in s.placed.groups:
+        for table in group.members:
+            if table.extension is None:
+                continue
+            if group.schema is not None:
+                yield Finding(
+                    "extension_member",
+                    REFUSE,
+                    table_name(table),
+                    f"It belongs to the extension {table.extension} and is a member of {group.root.name}, which goes to {group.schema}. "
+                    "Once it has moved, PostgreSQL can no longer move the extension, nor upgrade it where that touches the table.",
+                    f"Add {group.root.name} to multischema_keep.",
+                )
+            elif group.glob is not None:
+                yield Finding(
+                    "extension_table_stays",
+                    AUTO,
+                    table_name(table),
+                    f"The pattern {group.glob} matches it, but it belongs to the extension {table.extension}: it stays in {table.schema}.",
+                )
+
+
 def large_trees(s: Situation) -> Iterator[Finding]:
     """A tree moves in one transaction, so all of it is locked until the last member has moved."""
     for group in s.placed.moving:
@@ -73,43 +118,24 @@ def large_trees(s: Situation) -> Iterator[Finding]:
             )
 
 
-def event_triggers(s: Situation) -> Iterator[Finding]:
-    """Event triggers run inside our transactions; one that names a table in the text of its function fails when it moves."""
-    for trigger in s.catalog.event_triggers:
-        if not trigger.enabled or not s.moves:
-            continue
-        words = set(re.findall(r"\w+", trigger.source))
-        named = [table for _, table, _ in s.moves if table.name in words]
-        disable = f"ALTER EVENT TRIGGER {Name(trigger.name).as_string()} DISABLE for the window, if it may"
-        for table in named:
-            yield Finding(
-                "event_trigger_table",
-                REFUSE,
-                table_name(table),
-                f"The function {trigger.function}() of event trigger {trigger.name} names it, and runs in the middle of its own move, "
-                "when neither name stands for it.",
-                f"Add {table.name} to multischema_keep; or {disable}, and accept the finding event_trigger_table.",
-                acceptable=True,
-            )
-        if not named:
-            yield Finding(
-                "event_trigger",
-                WARN,
-                trigger.name,
-                f"Event trigger on {trigger.event}: {trigger.function}() runs inside every step, and can slow it down or veto it.",
-                f"Read the function; {disable}.",
-            )
-
-
-def dumps_by_name(s: Situation) -> Iterator[Finding]:
-    """The most dangerous silent one: a backup that succeeds and holds nothing."""
-    if s.moves:
-        source = s.catalog.source_schema
-        yield Finding(
-            "dump_by_name",
-            WARN,
-            source,
-            f"A backup job that names schemas or tables (pg_dump -n {source}, pg_dump -t {source}.x) will go on to succeed and "
-            "hold no rows of what has moved.",
-            f"Dump the whole database, or add -n {' -n '.join(sorted(s.targets))} to such jobs before phase 2.",
-        )
+def migration_tools(s: Situation) -> Iterator[Finding]:
+    """Tools that change the schema look for tables by name, and where they find none, some are content."""
+    if not s.moves:
+        return
+    source = s.catalog.source_schema
+    bare = [table_name(table) for group, table, _ in s.moves if not group.view]
+    reason = (
+        f"A migration tool finds views in {source} where tables were: ALTER TABLE fails there, and comparing models with the database "
+        "proposes to create every table again."
+    )
+    if bare:
+        some = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if len(bare) > 5 else "")
+        reason += f" Where there is no view ({some}), ALTER TABLE IF EXISTS does nothing and reports success."
+    yield Finding(
+        "migration_tools",
+        WARN,
+        source,
+        reason,
+        "Run no migrations of the application during the window. Afterwards give the role that runs them a search_path that begins with "
+        "the new schemas, or let the tool name them.",
+    )

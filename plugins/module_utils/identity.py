@@ -9,57 +9,72 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
-_RELATIONS = """
-SELECT c.oid::bigint, json_build_object(
+# What is compared of relations "c" in schemas "n".
+IDENTITY = """json_build_object(
          'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'relfilenode', c.relfilenode::bigint,
          'toast', c.reltoastrelid::bigint, 'owner', c.relowner::bigint, 'acl', c.relacl::text, 'options', c.reloptions::text,
          'persistence', c.relpersistence, 'row_security', c.relrowsecurity, 'force_row_security', c.relforcerowsecurity,
          'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint,
-         'has_children', c.relhassubclass)
+         'has_children', c.relhassubclass)"""
+
+# Parameters: OIDs of relations, OIDs of statistics objects.
+_RELATIONS = f"""
+SELECT c.oid::bigint, {IDENTITY}
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1::oid[])
 UNION ALL
 SELECT s.oid::bigint, json_build_object('schema', n.nspname, 'name', s.stxname, 'kind', 's', 'owner', s.stxowner::bigint)
   FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE s.oid = ANY($2::oid[])
 """
 
-# Privileges are compared without the grantor: the view's were all granted by its owner.
-_VIEW_PROBLEMS = """
-WITH pair AS (SELECT t.oid AS table_oid, v.oid AS view_oid, t.relowner, v.relowner AS view_owner, t.relname
+# The names of a relation's columns, in order.
+COLUMNS = (
+    "ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a WHERE a.attrelid = {} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)"
+)
+
+# Privileges are compared without the grantor: the view's were all granted by its owner. Most are the same, item by item,
+# and need not be taken apart. Parameters: OIDs of tables, the source schema.
+_VIEW_PROBLEMS = f"""
+WITH pair AS (SELECT t.oid AS table_oid, v.oid AS view_oid, t.relowner, v.relowner AS view_owner, t.relname,
+                     t.relacl AS table_acl, v.relacl AS view_acl
                 FROM pg_catalog.pg_class t
                 LEFT JOIN pg_catalog.pg_class v ON v.relname = t.relname AND v.relkind = 'v'
                      AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $2::name)
-               WHERE t.oid = ANY($1::oid[])),
-grants AS (
-  SELECT p.table_oid, x.side, a.grantee, a.privilege_type, a.is_grantable FROM pair p
-    CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
-    JOIN pg_catalog.pg_class c ON c.oid = x.oid
-    CROSS JOIN LATERAL aclexplode(c.relacl) a
-   WHERE a.grantee NOT IN (p.relowner, p.view_owner)),
-columns AS (
-  SELECT p.table_oid, x.side, array_agg(a.attname ORDER BY a.attnum) AS names FROM pair p
-    CROSS JOIN LATERAL (VALUES ('t', p.table_oid), ('v', p.view_oid)) x(side, oid)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = x.oid AND a.attnum > 0 AND NOT a.attisdropped
-   GROUP BY p.table_oid, x.side)
-SELECT p.relname, 'is missing' FROM pair p WHERE p.view_oid IS NULL
+               WHERE t.oid = ANY($1::oid[]))
+SELECT p.relname, 'is missing' AS what FROM pair p WHERE p.view_oid IS NULL
 UNION ALL
 SELECT p.relname, 'has other privileges than its table' FROM pair p
+ WHERE p.view_oid IS NOT NULL AND NOT COALESCE(p.table_acl @> p.view_acl AND p.view_acl @> p.table_acl, false) AND EXISTS (
+   SELECT FROM (SELECT 't', a.* FROM aclexplode(p.table_acl) a UNION ALL SELECT 'v', a.* FROM aclexplode(p.view_acl) a)
+               AS g(side, grantor, grantee, privilege, grantable)
+    WHERE g.grantee NOT IN (p.relowner, p.view_owner)
+    GROUP BY g.grantee, g.privilege, g.grantable HAVING count(DISTINCT g.side) <> 2)
+UNION ALL
+SELECT p.relname, 'has other column privileges than its table' FROM pair p
  WHERE p.view_oid IS NOT NULL AND EXISTS (
-   SELECT FROM grants g WHERE g.table_oid = p.table_oid
-    GROUP BY g.grantee, g.privilege_type, g.is_grantable HAVING count(DISTINCT g.side) <> 2)
+   SELECT FROM (SELECT att.attrelid, att.attname, a.grantee, a.privilege_type, a.is_grantable
+                  FROM pg_catalog.pg_attribute att CROSS JOIN LATERAL aclexplode(att.attacl) a
+                 WHERE att.attrelid IN (p.table_oid, p.view_oid) AND att.attacl IS NOT NULL AND NOT att.attisdropped
+                   AND a.grantee NOT IN (p.relowner, p.view_owner)) AS g
+    GROUP BY g.attname, g.grantee, g.privilege_type, g.is_grantable HAVING count(DISTINCT g.attrelid) <> 2)
 UNION ALL
 SELECT p.relname, 'has other columns than its table' FROM pair p
-  LEFT JOIN columns t ON t.table_oid = p.table_oid AND t.side = 't' LEFT JOIN columns v ON v.table_oid = p.table_oid AND v.side = 'v'
- WHERE p.view_oid IS NOT NULL AND t.names IS DISTINCT FROM v.names
+ WHERE p.view_oid IS NOT NULL AND {COLUMNS.format("p.table_oid")} IS DISTINCT FROM {COLUMNS.format("p.view_oid")}
 """
 
-_VIEWS = """
-SELECT v.relname, v.oid::bigint, md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))
+# A digest of what a view says, which does not change when what it reads is renamed or moves.
+VIEW_DEFINITION = "md5(concat_ws('|', regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'), v.reloptions))"
+
+# Parameters: names of views, the source schema.
+_VIEWS = f"""
+SELECT v.relname, v.oid::bigint, {VIEW_DEFINITION}
   FROM pg_catalog.pg_class v JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid AND r.rulename = '_RETURN'
  WHERE v.relkind = 'v' AND v.relname = ANY($1::name[])
    AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $2::name)
 """
+
 
 # Parts that every move must leave alone; the schema is what it changes.
 KEPT = (
@@ -87,6 +102,13 @@ def read_identities(database: Database, oids: Iterable[int], statistics: Iterabl
     :param statistics: extended statistics objects, whose OIDs are of another catalog.
     """
     return dict(database.prepared("multischema_identities", _RELATIONS, (list(oids), list(statistics))))
+
+
+def read_identities_of(database: Database, steps: Iterable[Step]) -> dict[int, dict[str, Any]]:
+    """Identities of everything that steps move, by OID; what is not there is left out."""
+    members = [member for step in steps for member in step.members]
+    oids = [[member.oid for member in members if (member.kind == "s") is statistics] for statistics in (False, True)]
+    return read_identities(database, *oids) if members else {}
 
 
 def view_problems(database: Database, source: str, oids: Iterable[int]) -> list[tuple[str, str]]:

@@ -9,7 +9,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
-from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import (
+    SEARCH_PATHS,
+    Configuration,
+    read_configuration,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import (
     SSL_MODES,
     ConnectionSettings,
@@ -44,9 +48,11 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
         "default": [],
         "options": {
             "schema": {"type": "str", "required": True},
-            "tables": {"type": "raw", "required": True},
+            "tables": {"type": "raw"},
+            "types": {"type": "raw"},
             "compatibility_view": {"type": "bool"},
         },
+        "required_one_of": [["tables", "types"]],
     },
     "keep": {"type": "list", "elements": "str", "default": []},
     "unplaced": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
@@ -57,7 +63,10 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
         "options": {key: {"type": "str", "required": True} for key in ("finding", "object", "reason")},
     },
     "compatibility_views": {"type": "bool", "default": True},
+    "view_defaults": {"type": "bool", "default": False},
     "application_roles": {"type": "list", "elements": "str", "default": []},
+    "search_path": {"type": "str", "choices": list(SEARCH_PATHS), "default": "roles"},
+    "repair_routines": {"type": "list", "elements": "str", "default": []},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ansible_collections.dbops.multischema.plugins.module_utils.bare_names import names_before
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Publication, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import CompatibilityView
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
@@ -30,10 +31,14 @@ def _lockable(catalog: Catalog, table: Table) -> bool:
     return bool(mine & {"UPDATE", "DELETE", "TRUNCATE", "MAINTAIN"})
 
 
-def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table]) -> Iterator[str]:
-    """One ``LOCK TABLE`` for a list of roots, which recurses to their partitions and children."""
+def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table], views: Iterable[Name] = ()) -> Iterator[str]:
+    """One ``LOCK TABLE`` for a list of roots, which recurses to their partitions and children.
+
+    :param views: over these tables, to be locked before them.
+    """
     names = [Name(schema, table.name) for table in tables if _lockable(catalog, table)]
     if names:
+        names = [*views, *names]
         yield statement("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", comma(names))
 
 
@@ -54,8 +59,12 @@ class Return:
     statistics: Mapping[int, Sequence[str]]  # by OID of the table
 
     def statements(self, catalog: Catalog) -> tuple[str, ...]:
-        """The SQL, in order. Tables are locked by their new names: locking a view would ask for its owner's privileges."""
-        undo = [*lock_statement(catalog, self.target, _roots(self.tables))]
+        """The SQL, in order.
+
+        A reader locks the view and then the table behind it, and so does this: the other way round each would wait for the
+        other, until ``lock_timeout`` ends it.
+        """
+        undo = [*lock_statement(catalog, self.target, _roots(self.tables), [Name(self.source, name) for name in self.views])]
         undo += [statement("DROP VIEW {}", Name(self.source, name)) for name in self.views]
         for publication, name in self.publications:
             undo.append(statement("ALTER PUBLICATION {} DROP TABLE ONLY {}", Name(publication), Name(self.target, name)))
@@ -66,12 +75,35 @@ class Return:
         return tuple(undo)
 
 
-def publications_left(catalog: Catalog, table: Table) -> list[Publication]:
-    """Publications that hold the table only because they publish its schema, and would lose it without a word."""
+def publishable(table: Table) -> bool:
+    """Whether a publication of its schema publishes it: foreign, unlogged and temporary tables are left out."""
+    return table.kind != "f" and table.persistence == "p"
+
+
+def publishes(publication: Publication, table: Table, tables: Mapping[int, Table]) -> bool:
+    """Whether a publication publishes changes of the table, perhaps as a partition of one that it names.
+
+    :param tables: all tables by OID.
+    """
+    if not publishable(table):
+        return False
+    if publication.all_tables or table.oid in publication.tables or table.schema in publication.schemas:
+        return True
+    return table.is_partition and any(publishes(publication, tables[oid], tables) for oid in table.parents if oid in tables)
+
+
+def publications_left(catalog: Catalog, table: Table, target: str) -> list[Publication]:
+    """Publications that hold the table only because they publish its schema, and would lose it without a word.
+
+    One that publishes the target schema as well keeps it by itself.
+    """
     return [
         publication
         for publication in catalog.publications
-        if table.schema in publication.schemas and table.oid not in publication.tables and table.kind != "f" and table.persistence == "p"
+        if table.schema in publication.schemas
+        and target not in publication.schemas
+        and table.oid not in publication.tables
+        and publishable(table)
     ]
 
 
@@ -124,11 +156,11 @@ class MoveTables:
             do.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(source, table.name), Name(target)))
             for name in _statistics_of(table, source):
                 do.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(source, name), Name(target)))
-            for publication in publications_left(catalog, table):
+            for publication in publications_left(catalog, table, target):
                 do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", Name(publication.name), Name(target, table.name)))
                 published.append((publication, table))
             if group.view:
-                views.extend(CompatibilityView(catalog, table, target).statements())
+                views.extend(CompatibilityView(catalog, table, target, group.view_defaults).statements())
         way_back = Return(
             source,
             target,
@@ -181,6 +213,9 @@ class MoveTables:
             types=tuple(t for t in catalog.types if (t.schema, t.name) not in types),
             statistics=tuple(replace(s, schema=source) if s.oid in moved else s for s in catalog.statistics),
             views=tuple(v for v in catalog.views if not ours(v.schema, v.name, v.kind)),
+            shared_names=names_before(
+                catalog.shared_names, moved, source, {r.oid for r in catalog.relations if ours(r.schema, r.name, r.kind)}
+            ),
             publications=tuple(
                 replace(p, tables=tuple(oid for oid in p.tables if (p.name, oid) not in added)) for p in catalog.publications
             ),

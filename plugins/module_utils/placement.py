@@ -20,20 +20,25 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
     Configuration,
     PlacementRule,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.globs import is_glob, matches
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
-
-GLOB_CHARACTERS = "*?["
+from ansible_collections.dbops.multischema.plugins.module_utils.type_placement import TypeMove, check_type_rules, place_types
 
 
 @dataclass(frozen=True)
 class Group:
-    """Tables that move together. ``schema`` is None where they stay; ``why`` says it for people."""
+    """Tables that move together. ``schema`` is None where they stay; ``why`` says it for people.
+
+    ``glob`` is the pattern that would have moved a table that stays because it belongs to an extension.
+    """
 
     members: tuple[Table, ...]  # roots first
     schema: str | None
     why: str
     view: bool = False
+    view_defaults: bool = False
+    glob: str | None = None
 
     @property
     def root(self) -> Table:
@@ -43,25 +48,16 @@ class Group:
 
 @dataclass
 class Placed:
-    """The outcome: every table of the source schema in exactly one group, and what was noticed on the way."""
+    """The outcome: every table of the source schema in exactly one group, types that move, and what was noticed on the way."""
 
     groups: list[Group] = field(default_factory=list)
+    types: list[TypeMove] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def moving(self) -> list[Group]:
         """Groups that leave the source schema."""
         return [group for group in self.groups if group.schema is not None]
-
-
-def is_glob(pattern: str) -> bool:
-    """Whether a pattern may match more than one name."""
-    return any(character in pattern for character in GLOB_CHARACTERS)
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Case-sensitive: names in PostgreSQL are. A name that holds glob characters matches itself."""
-    return pattern == name or (is_glob(pattern) and fnmatch.fnmatchcase(name, pattern))
 
 
 class _Rules:
@@ -144,7 +140,7 @@ def _place_family(configuration: Configuration, rules: _Rules, family: tuple[Tab
                     f"Take {root.name} out of multischema_placement; it stays in {root.schema}.",
                 )
             )
-        return Group(family, None, f"belongs to extension {root.extension}")
+        return Group(family, None, f"belongs to extension {root.extension}", glob=match[1] if match is not None and not exact else None)
     if root.name in BOOKKEEPING_TABLES:
         reason = _accepted(configuration, "bookkeeping_table", name) if exact else None
         if exact:
@@ -166,7 +162,7 @@ def _place_family(configuration: Configuration, rules: _Rules, family: tuple[Tab
     rule = configuration.placement[match[0]]
     placed.findings.extend(_strays(configuration, rules, family, rule))
     view = rule.compatibility_view if rule.compatibility_view is not None else configuration.compatibility_views
-    return Group(family, rule.schema, f"rule {match[0] + 1} ({match[1]})", view)
+    return Group(family, rule.schema, f"rule {match[0] + 1} ({match[1]})", view, configuration.view_defaults)
 
 
 def _unplaced(configuration: Configuration, family: tuple[Table, ...], placed: Placed) -> Group:
@@ -336,6 +332,8 @@ def place(catalog: Catalog, configuration: Configuration) -> Placed:
         placed.groups.append(_place_family(configuration, rules, family, placed))
     placed.findings.extend(_check_keep(catalog, configuration))
     placed.findings.extend(_check_rules(catalog, configuration, rules, placed))
+    placed.types.extend(place_types(catalog, configuration))
+    placed.findings.extend(check_type_rules(catalog, configuration))
     return placed
 
 

@@ -38,7 +38,8 @@ class Finding:
     """Something that the plan noticed.
 
     ``id`` names the kind; ``acceptable`` says whether ``multischema_accept`` may list it; ``accepted`` is the reason
-    that a person gave there.
+    that a person gave there. One that is about many objects at once names them in ``affects``: the page shows all, the
+    terminal the first few.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Finding:
     remedy: str = ""
     acceptable: bool = False
     accepted: str | None = None
+    affects: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> bool:
@@ -188,19 +190,32 @@ class Plan:
 def drift_view(catalog: Catalog) -> dict[str, Any]:
     """What of a catalog counts as drift when it changes: objects and their structure, not statistics or sizes.
 
-    Indexes, sequences and statistics objects count with their table. Target schemas do not count: what matters of them
-    (collisions, privileges) is in the findings and the steps.
+    Indexes, sequences and statistics objects count with their table; defaults and traits do in its structure. Target
+    schemas do not count: what matters of them (collisions, privileges) is in the findings and the steps.
     """
     names = {table.oid: table.name for table in catalog.tables}
     return {
         "tables": [
-            to_plain(replace(table, bytes_estimate=0, rows_estimate=0, comment=None))
+            to_plain(replace(table, bytes_estimate=0, rows_estimate=0, comment=None, defaults=(), traits=()))
             for table in sorted(catalog.source_tables, key=lambda t: t.oid)
         ],
         "views": sorted([view.schema, view.name, view.definition] for view in catalog.views if any(oid in names for oid in view.reads)),
         "publications": [to_plain(p) for p in sorted(catalog.publications, key=lambda p: p.name)],
         "default_privileges": [to_plain(d) for d in catalog.default_privileges],
+        "types": sorted([t.schema, t.name, t.kind, t.owner] for t in catalog.user_types if t.schema == catalog.source_schema),
+        "search_paths": _search_paths(catalog),
     }
+
+
+def _search_paths(catalog: Catalog) -> list[dict[str, Any]]:
+    """Stored paths of roles in this database, of the roles that are named, of everyone, and that of the server."""
+    named = {user.name for user in catalog.path_users}
+    found = [
+        {"name": f"of {s.role or 'everyone'} in {'this database' if s.in_database else 'all databases'}", "path": s.value}
+        for s in catalog.search_paths
+        if s.role is None or s.role in named
+    ]
+    return [*found, {"name": "of the server's configuration", "path": catalog.server.search_path}]
 
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
@@ -228,6 +243,18 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "catalog": pack(plan.catalog),
     }
     return {**document, "checksum": _checksum(document)}
+
+
+def step_to_dict(step: Step) -> dict[str, Any]:
+    """A step in plain form. The same as ``catalog.to_plain``, and many times as fast: it is done for every step that is recorded."""
+    return {
+        **vars(step),
+        "do": list(step.do),
+        "undo": list(step.undo),
+        "locks": [dict(vars(lock)) for lock in step.locks],
+        "members": [dict(vars(member)) for member in step.members],
+        "detail": dict(step.detail),
+    }
 
 
 def step_from_dict(data: Mapping[str, Any]) -> Step:
@@ -261,7 +288,7 @@ def plan_from_dict(data: Any, where: str) -> Plan:
             server=from_plain(Server, data["server"]),
             configuration=data["configuration"],
             steps=tuple(step_from_dict(step) for step in data["steps"]),
-            findings=tuple(Finding(**finding) for finding in data["findings"]),
+            findings=tuple(Finding(**{**finding, "affects": tuple(finding["affects"])}) for finding in data["findings"]),
             placements=tuple(Placement(**placement) for placement in data["placements"]),
             foreign_keys=tuple(ForeignKey(**key) for key in data["foreign_keys"]),
             catalog=from_plain(Catalog, unpack(data["catalog"])),

@@ -9,6 +9,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import C
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.findings import CHECKS
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, children_elsewhere
+from ansible_collections.dbops.multischema.plugins.module_utils.path_changes import CHANGED
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Placed, place
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     AUTO,
@@ -19,6 +20,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Plan,
     Step,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.reading import Readings
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import Destinations, RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import (
     DEFAULT_ACL_OBJECTS,
     CopyDefaultPrivileges,
@@ -26,11 +29,18 @@ from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps imp
     GrantUsage,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_usage import usage_missing
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
 
-ACCEPTED_LATER = ("rewritten", "schema_not_empty")  # findings of the verification and of the rollback, not of the plan
+ACCEPTED_LATER = (
+    "rewritten",
+    "schema_not_empty",
+    "search_path_changed",
+)  # findings of the verification and of the rollback, not of the plan
 _ORDER = {REFUSE: 0, WARN: 1, AUTO: 2}
+FIRST_WARNING = "dump_by_name"  # a backup that holds nothing and reports success: nobody may miss it
 
 
 def _default_privileges(catalog: Catalog, schema: str) -> Iterator[tuple[DefaultPrivileges, Step]]:
@@ -129,6 +139,7 @@ def _accept(findings: Iterable[Finding], configuration: Configuration) -> Iterat
 def make_plan(
     catalog: Catalog,
     configuration: Configuration,
+    readings: Readings,
     *,
     environment: str = "",
     host: str = "",
@@ -137,7 +148,10 @@ def make_plan(
 ) -> Plan:
     """Decide everything.
 
+    Whoever has a parser calls ``planning.plan_now`` instead, which cannot forget to read.
+
     :param catalog: one observation, with the effect of journaled steps taken out (`steps.rewind`).
+    :param readings: of this catalog's texts.
     :param made_at: time of planning in ISO 8601, for people; not part of the digest.
     :returns: the plan, with its refusals among the findings; it never raises for what it finds in a database.
     """
@@ -146,10 +160,18 @@ def make_plan(
     steps = list(_schema_steps(catalog, configuration, placed, findings))
     elsewhere = children_elsewhere(catalog)
     steps += [MoveTables.build(catalog, group, elsewhere) for group in placed.moving if group.schema in configuration.target_names]
-    situation = Situation(catalog, configuration, placed)
+    situation = Situation(catalog, configuration, placed, readings)
+    # Types before the routines, whose signatures name them by the schema that they have then, and right before the paths: bare names
+    # of what can have no alias are found again at once.
+    steps += [MoveType.build(catalog, move.found, move.schema) for move in placed.types if move.schema in configuration.target_names]
+    going = Destinations(
+        {table.oid: target for _, table, target in situation.moves}, {move.found.oid: move.schema for move in placed.types}
+    )
+    steps += [RoutinePath.build(catalog, v.routine, v.path, going) for v in situation.verdicts.routines.values() if v.repair]
+    steps += [SetSearchPath.build(catalog, c.role, c.items) for c in situation.path_changes if c.outcome == CHANGED and c.able]
     for check in CHECKS:
         findings.extend(check(situation))
-    found = sorted(_accept(findings, configuration), key=lambda f: (_ORDER[f.severity], f.id, f.object))
+    found = sorted(_accept(findings, configuration), key=lambda f: (_ORDER[f.severity], f.id != FIRST_WARNING, f.id, f.object))
     moved = {table.oid for group in placed.moving for table in group.members}
     return Plan(
         server=catalog.server,

@@ -19,6 +19,20 @@ except ImportError:  # require_driver() says so, with the way out
 
 APPLICATION_NAME = "dbops.multischema"
 OLDEST_VERSION = 130000
+
+# What a session must not take over from its role, its database or the server's configuration. Names in what we send are
+# always qualified; the path that holds nothing makes sure that a mistake is an error. Timeouts would end our sessions, another
+# isolation level would let a step fail whose lease is renewed meanwhile, the rest changes how text is read or written. What is
+# prepared is planned only once. The role and read-only transactions stay as they are set: whoever has set them means us.
+SESSION = """
+SET search_path = pg_catalog; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off;
+SET standard_conforming_strings = on; SET quote_all_identifiers = off; SET array_nulls = on; SET row_security = on;
+SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
+SET bytea_output = 'hex'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan
+"""
+LATER_TIMEOUTS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
+
 DEADLOCK = "40P01"
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
@@ -97,7 +111,9 @@ class Database:
 
     def _check(self) -> None:
         try:
-            self.execute("SET statement_timeout = 0")  # before all else: a database may have set a very short one
+            # Before all else: a database may have set a very short one, or put a schema in front in which someone else's
+            # function bears a name that is used here.
+            self.execute("SET statement_timeout = 0; SET search_path = pg_catalog")
             version, backend_pid = self.rows("SELECT current_setting('server_version_num')::int, pg_backend_pid()")[0]
         except ServerRefused as error:
             raise ConnectionFailed(
@@ -118,22 +134,16 @@ class Database:
                 "This tool works with PostgreSQL 13 and newer; what it relies on is missing or unproved on older ones.",
                 "Upgrade the server first.",
             )
-        # Names in what we send are always qualified; the empty path makes sure that a mistake is an error. The other
-        # settings make text output the same whatever the database or role has set, and plan what is prepared only once.
-        self.execute(
-            "SET search_path = pg_catalog; SET idle_in_transaction_session_timeout = 0; "
-            "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; "
-            "SET bytea_output = 'hex'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan"
-        )
+        later = [name for since, name in LATER_TIMEOUTS if version >= since]
+        self.execute("; ".join([SESSION, *(f"SET {name} = 0" for name in later)]))
 
     def rows(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
         """Run a statement and fetch everything.
 
         :raises ServerRefused: with SQLSTATE and the server's own words.
         """
-        with self._translated(query), self._connection.cursor() as cursor:
-            cursor.execute(query, parameters or None)
-            return list(cursor.fetchall()) if cursor.description else []
+        cursor = self._sent(query, parameters)
+        return list(cursor.fetchall()) if cursor.description else []
 
     def prepared(self, name: str, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run a query that is run for every step, planned once a session.
@@ -141,10 +151,20 @@ class Database:
         :param name: an identifier of our own for it.
         :param query: with ``$1`` and so on where the parameters go.
         """
+        self.prepare(name, query)
+        return self.rows(self.execution(name, parameters))
+
+    def prepare(self, name: str, query: str) -> None:
+        """Have a query planned, unless that has been done in this session."""
         if name not in self._prepared:
             self.execute(f"PREPARE {name} AS {query}")
             self._prepared.add(name)
-        return self.rows(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
+
+    def execution(self, name: str, parameters: tuple[Any, ...]) -> str:
+        """The statement that runs a prepared query, with its parameters in it."""
+        with self._connection.cursor() as cursor:
+            text: bytes = cursor.mogrify(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
+        return text.decode()
 
     def value(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> Any:
         """The first column of the first row, or None."""
@@ -156,9 +176,16 @@ class Database:
 
         :returns: the number of rows that it touched, -1 where that has no meaning.
         """
-        with self._translated(statement), self._connection.cursor() as cursor:
+        return int(self._sent(statement, parameters).rowcount)
+
+    def _sent(self, statement: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None) -> Any:
+        """The cursor that has run a statement; it goes when nobody looks at it any more."""
+        try:
+            cursor = self._connection.cursor()
             cursor.execute(statement, parameters or None)
-            return int(cursor.rowcount)
+        except psycopg2.Error as error:
+            raise _refusal(error, statement) from error
+        return cursor
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -170,6 +197,15 @@ class Database:
             self.rollback()
             raise
         self.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def rolled_back_on_error(self) -> Iterator[None]:
+        """Like :meth:`transaction`, around statements that begin and commit one themselves."""
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
 
     def rollback(self) -> None:
         """Give up the open transaction; nothing happens where there is none or the connection is gone."""
@@ -185,13 +221,6 @@ class Database:
             yield
         finally:
             self.rollback()
-
-    @contextlib.contextmanager
-    def _translated(self, statement: str) -> Iterator[None]:
-        try:
-            yield
-        except psycopg2.Error as error:
-            raise _refusal(error, statement) from error
 
     @property
     def broken(self) -> bool:

@@ -13,11 +13,11 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.blockers import find_blockers
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import SHARE, lock_table_slots, remedy_for
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text
 
 LONG_S = 60.0
-LOCK_TABLE_SHARE = 0.25  # beyond a quarter of the lock table, sessions that have nothing to do with it begin to fail
 TESTED_MAJORS = range(13, 19)
 
 
@@ -26,13 +26,17 @@ class Question:
     """What preflight is asked about.
 
     :param oids: relations that will be locked.
-    :param largest_step: most locks that one step takes.
+    :param locks: the most that will be held at the same time (`lock_budget.py`).
+    :param workers: how many connections will move tables.
+    :param probe: whether each has a reader beside it.
     """
 
     database: Database
     lock_timeout_ms: int
     oids: Sequence[int]
-    largest_step: int
+    locks: int
+    workers: int = 1
+    probe: bool = True
 
 
 def _setting(question: Question, name: str) -> str:
@@ -68,6 +72,22 @@ def accepts_ddl(question: Question) -> Iterator[Check]:
         yield Check("writable", PASS, "a primary that accepts schema changes")
 
 
+def event_triggers(question: Question) -> Iterator[Check]:
+    """Settings under which event triggers stay silent: an audit or a copy of our schema changes would miss them."""
+    there = question.database.value("SELECT count(*) FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'")
+    rows = question.database.rows(
+        "SELECT name, setting FROM pg_catalog.pg_settings "
+        "WHERE (name, setting) IN (('session_replication_role', 'replica'), ('event_triggers', 'off')) ORDER BY name"
+    )
+    for name, setting in rows if there else ():
+        yield Check(
+            "event triggers",
+            WARN,
+            f"{name} is {setting} for this role or database, so event triggers do not run for what the migration does",
+            f"ALTER ROLE … RESET {name} for the migrating role, unless that is meant.",
+        )
+
+
 def lock_timeout(question: Question) -> Iterator[Check]:
     """It must stay below deadlock_timeout, or the application's transaction may be the one that is killed."""
     deadlock = int(_setting(question, "deadlock_timeout"))
@@ -81,17 +101,15 @@ def lock_timeout(question: Question) -> Iterator[Check]:
 
 
 def lock_table(question: Question) -> Iterator[Check]:
-    """The largest step against the shared lock table."""
-    slots = int(_setting(question, "max_locks_per_transaction")) * (
-        int(_setting(question, "max_connections")) + int(_setting(question, "max_prepared_transactions"))
-    )
-    share = question.largest_step / slots
-    fine = share < LOCK_TABLE_SHARE
+    """What is locked at the same time, against the shared lock table."""
+    slots = lock_table_slots(question.database)
+    share = question.locks / slots
+    fine = share < SHARE
     yield Check(
         "lock table",
         PASS if fine else FAIL,
-        f"the largest step takes {question.largest_step} locks of {slots} ({share:.1%})",
-        "" if fine else "Raise max_locks_per_transaction (needs a restart), or reduce the number of partitions first.",
+        f"{question.locks} locks at the same time at most, of {slots} ({share:.1%})",
+        "" if fine else remedy_for(question.locks),
     )
 
 
@@ -112,11 +130,14 @@ def prepared_transactions(question: Question) -> Iterator[Check]:
         "SELECT gid, owner::text, extract(epoch FROM now() - prepared)::int FROM pg_catalog.pg_prepared_xacts "
         "WHERE database = current_database() ORDER BY prepared"
     )
+    holders = {blocker.gid: blocker for blocker in find_blockers(question.database, question.oids) if blocker.gid} if rows else {}
     for gid, owner, age in rows:
+        holder = holders.get(gid)
+        found = f"{gid!r} of {owner}, prepared {age} s ago, "
         yield Check(
             "prepared transaction",
-            FAIL,
-            f"{gid!r} of {owner}, prepared {age} s ago, holds its locks until someone finishes it",
+            FAIL if holder else WARN,
+            found + (f"holds {holder.mode} on {holder.relation} until someone finishes it" if holder else "holds none of the tables"),
             f"COMMIT PREPARED or ROLLBACK PREPARED {Text(gid).as_string()}, whichever its owner says.",
         )
     if not rows:
@@ -150,7 +171,7 @@ def blockers(question: Question) -> Iterator[Check]:
                 "blocker",
                 FAIL if blocker.wraparound else WARN,
                 str(blocker),
-                "Wait until it ends."
+                f"Wait until it ends; SELECT * FROM pg_stat_progress_vacuum WHERE pid = {blocker.pid} shows how far it is."
                 if blocker.wraparound
                 else "The migration waits for it in short attempts; end it, or pick another time.",
             )
@@ -171,17 +192,35 @@ def standbys(question: Question) -> Iterator[Check]:
         )
 
 
+def foreign_readers(question: Question) -> Iterator[Check]:
+    """Another database may name our tables in the options of its foreign tables, where we cannot look."""
+    rows = question.database.rows(
+        "SELECT DISTINCT usename::text, COALESCE(client_addr::text, 'this host') FROM pg_catalog.pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'postgres_fdw' ORDER BY 1, 2"
+    )
+    if rows:
+        who = ", ".join(f"{user or '?'} from {address}" for user, address in rows)
+        yield Check(
+            "foreign tables elsewhere",
+            WARN,
+            f"another database reads this one through postgres_fdw ({who}); its foreign tables name ours as text",
+            "There, after phase 2: ALTER FOREIGN TABLE … OPTIONS (SET schema_name …). Through a view UPDATE and DELETE may fail.",
+        )
+
+
 def connections(question: Question) -> Iterator[Check]:
-    """The migration needs a connection of its own at any moment."""
+    """The migration needs connections of its own at any moment: one, and one for each worker, each with its reader."""
     used, limit = question.database.rows(
         "SELECT (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')::int, "
         "current_setting('max_connections')::int"
     )[0]
-    fine = used <= limit * 0.9
+    crew = question.workers if question.workers > 1 else 0
+    ours = 1 + crew + (max(crew, 1) if question.probe else 0)
+    fine = used + ours <= limit * 0.9
     yield Check(
         "connections",
         PASS if fine else WARN,
-        f"{used} of {limit} in use",
+        f"{used} of {limit} in use, the migration takes {ours}",
         "" if fine else "Few are free; the migration could be refused one in the middle.",
     )
 
@@ -189,6 +228,7 @@ def connections(question: Question) -> Iterator[Check]:
 CHECKS: tuple[Callable[[Question], Iterator[Check]], ...] = (
     server_version,
     accepts_ddl,
+    event_triggers,
     lock_timeout,
     lock_table,
     visibility,
@@ -196,6 +236,7 @@ CHECKS: tuple[Callable[[Question], Iterator[Check]], ...] = (
     dumps,
     blockers,
     standbys,
+    foreign_readers,
     connections,
 )
 

@@ -6,20 +6,32 @@ slices of a run together is the lease in the journal.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import require_room
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.relocation import HeadStart, Pace, Relocator, check_pace
+from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, probing
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former, read_former
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
+    HeadStart,
+    Outcome,
+    Pace,
+    Relocator,
+    check_pace,
+    longest_attempt_ms,
+)
 
 ADVISORY_LOCK_WAIT_S = 5.0
 
@@ -57,8 +69,8 @@ class Slice:
     :param begin: whether this is the first slice of the run, which makes the journal and takes the lease.
     :param end: whether nothing comes after these steps.
     :param drop: remove the journal and do nothing else; its content has been kept on the control node.
-    :param spent_s: how long the first step has been tried in earlier slices, in seconds.
-    :param attempts: how often.
+    :param tried: steps that earlier slices have tried: id → (for how long in seconds, how often).
+    :param most_locks: what the steps that may be at work at the same time take at most (`lock_budget.py`).
     """
 
     run: str
@@ -71,8 +83,8 @@ class Slice:
     begin: bool = False
     end: bool = False
     drop: bool = False
-    spent_s: float = 0.0
-    attempts: int = 0
+    tried: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    most_locks: int = 0
     accepted: Sequence[Sequence[str]] = ()
 
 
@@ -108,7 +120,7 @@ def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, 
     """What is really left: steps to do, entries to undo, and the ids of what another run has done meanwhile."""
     items = unpack(work.steps)
     if work.door == "rollback":
-        entries = {entry.seq: entry for entry in journal.done()}
+        entries = {entry.seq: entry for entry in journal.done_of([item["seq"] for item in items])}
         undo = [(entries[item["seq"]], step_from_dict(item["step"])) for item in items if item["seq"] in entries]
         return [], undo, [item["step"]["id"] for item in items if item["seq"] not in entries]
     done = {entry.step.id for entry in journal.done()} if work.begin else set()
@@ -120,14 +132,14 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
     """Do a slice.
 
     :param connect: opens a direct connection.
-    :returns: ``outcomes``; ``already``, steps that were done before; ``waiting``, the step that is being tried, with who
-        stands in its way; ``interrupted``; ``lease`` where another run has it; ``journal``, its export, at the end of a
-        rollback.
+    :returns: ``outcomes``; ``already``, steps that were done before; ``waiting``, the steps that are being tried, with who
+        stands in their way; ``probe_off``, why no reader measures; ``interrupted``; ``lease`` where another run has it;
+        ``journal``, its export, at the end of a rollback.
     :raises MultischemaError: with what was reached in its ``result``.
     """
-    outcomes: list[Mapping[str, Any]] = []
     with connect() as database:
         check_pace(database, pace)
+        require_room(database, work.most_locks)
         journal = Journal(database)
         other = _enter(journal, work)
         if other is not None:
@@ -136,31 +148,83 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             journal.drop()
             return {"changed": True, "outcomes": []}
         steps, undo, already = _todo(journal, work)
-        relocator = Relocator(database, work.run, pace, stop, HeadStart(work.spent_s, work.attempts))
+        doing = _Doing(connect, work, pace, stop)
         try:
-            if workers > 1 and steps and all(step.phase == PHASE_TABLES for step in steps):
-                working = Crew(connect, work.run, pace, stop).apply(steps, workers)
-            else:
-                working = relocator.roll_back(undo) if undo else relocator.apply(steps)
-            for outcome in working:
-                outcomes.append(asdict(outcome))
+            doing.run(database, steps, undo, workers)
         except MultischemaError as error:
-            error.result = {"done": len(outcomes), "changed": bool(outcomes)}
+            error.result = {"done": len(doing.outcomes), "changed": bool(doing.outcomes)}
             if not database.broken:
+                doing.note_stall(journal)
                 journal.end_run(work.run, "failed")
                 journal.release_lease(work.run)
             raise
-        complete = len(outcomes) == len(steps) + len(undo)
+        doing.note_stall(journal)
+        complete = len(doing.outcomes) == len(steps) + len(undo)
         result = {
-            "changed": bool(outcomes),
-            "outcomes": outcomes,
+            "changed": bool(doing.outcomes),
+            "outcomes": [_plain(outcome) for outcome in doing.outcomes],
             "already": already,
-            "waiting": asdict(relocator.unfinished) if relocator.unfinished and not complete else None,
+            "waiting": [] if complete else [_plain(outcome) for outcome in doing.unfinished],
+            "probe_off": doing.probe_off,
             "interrupted": stop.interrupted,
         }
         if stop.interrupted or (work.end and complete):
             result["journal"] = _leave(journal, work, "interrupted" if not complete else "completed")
         return result
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    """As plain data, for thousands of outcomes."""
+    return {**vars(outcome), "stall": vars(outcome.stall) if outcome.stall else None}
+
+
+def _moves(step: Step) -> bool:
+    return step.kind == MoveTables.kind
+
+
+class _Doing:
+    """The work of a slice, and what it has reached, also where an error ends it."""
+
+    def __init__(self, connect: Callable[[], Database], work: Slice, pace: Pace, stop: StopSign) -> None:
+        self._connect = connect
+        self._run_id = work.run
+        self._pace = pace
+        self._stop = stop
+        self._earlier = {step_id: HeadStart(float(spent), int(attempts)) for step_id, (spent, attempts) in work.tried.items()}
+        self.outcomes: list[Outcome] = []
+        self.unfinished: list[Outcome] = []
+        self.probe_off: str | None = None
+
+    def run(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], workers: int) -> None:
+        """Do steps or undo them. At its end the probes have ended, and what they have noticed is final."""
+        before = read_former(database, filter(_moves, [*steps, *(step for _, step in undo)]))
+        together = list(itertools.takewhile(_moves, steps)) if workers > 1 else []
+        if together:
+            crew = Crew(self._connect, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier)
+            self._collect(crew.apply(together, workers), crew.probes)
+            self.unfinished = crew.unfinished
+            if len(self.outcomes) < len(together):
+                return
+        self._one_by_one(database, steps[len(together) :], undo, before)
+
+    def _one_by_one(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], before: Mapping[int, Former]) -> None:
+        wanted = self._pace.probe and any(_moves(step) for step in (*steps, *(step for _, step in undo)))
+        with probing(self._connect, wanted, longest_attempt_ms(database)) as probe:
+            relocator = Relocator(database, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier, probe=probe)
+            self._collect(relocator.roll_back(undo) if undo else relocator.apply(steps), [probe] if probe else [])
+            self.unfinished = [relocator.unfinished] if relocator.unfinished else []
+
+    def _collect(self, working: Iterator[Outcome], probes: Sequence[Probe]) -> None:
+        for outcome in working:
+            self.outcomes.append(outcome)
+        self.probe_off = next((probe.off for probe in probes if probe.off), self.probe_off)
+
+    def note_stall(self, journal: Journal) -> None:
+        """Keep the longest stall in the run's row of the journal."""
+        stalls = [outcome.stall for outcome in (*self.outcomes, *self.unfinished) if outcome.stall and outcome.stall.reads]
+        if stalls:
+            worst = max(stalls, key=lambda stall: stall.longest_ms)
+            journal.note_stall(self._run_id, worst.longest_ms, worst.on)
 
 
 def _leave(journal: Journal, work: Slice, outcome: str) -> dict[str, Any] | None:

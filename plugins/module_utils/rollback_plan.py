@@ -14,8 +14,15 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, Return
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, Finding, Lock, Member, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.rollback_paths import path_back
+from ansible_collections.dbops.multischema.plugins.module_utils.rollback_types import type_back
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
+
+ROW_TYPE_KINDS = "rpfvm"  # relations that bring a type of their name with them; composite types are among the types
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class _Now:
         self.catalog = catalog
         self.tables = catalog.by_oid()
         self.source = {r.name: r for r in catalog.relations if r.schema == catalog.source_schema}
+        self.source_types = {t.name: t.kind_text for t in catalog.user_types if t.schema == catalog.source_schema}
         self.children: dict[int, list[Table]] = {}
         for table in catalog.tables:
             for parent in table.parents:
@@ -142,7 +150,7 @@ def _replaced(now: _Now, entry: Entry) -> Iterator[Finding]:
     for name, (oid, definition) in entry.identity.get("views", {}).items():
         there, view = now.source.get(name), now.views_by_name.get(name)
         another = there is not None and there.kind == "v" and there.oid != oid
-        changed = view is not None and view.definition != definition
+        changed = view is not None and view.definition != definition and not view.plain
         if another or changed:
             yield Finding(
                 "view_replaced",
@@ -164,13 +172,31 @@ def _name_conflicts(now: _Now, step: Step) -> Iterator[Finding]:
     for name in coming:
         there = now.source.get(name)
         if there is not None and not (there.kind == "v" and name in now.views):
-            yield Finding(
-                "name_taken",
-                REFUSE,
-                qualified(source, name),
-                f"A {RELATION_KINDS.get(there.kind, 'relation')} of that name was made in {source} since, so what had it cannot come back.",
-                "Rename or drop it.",
-            )
+            yield _taken(source, name, RELATION_KINDS.get(there.kind, "relation"))
+    for member in step.members:
+        moved = now.tables.get(member.oid)
+        if moved is not None and moved.schema != source:
+            yield from _type_conflicts(now, source, moved)
+
+
+def _type_conflicts(now: _Now, source: str, table: Table) -> Iterator[Finding]:
+    """The same for the types of a table's rows and of arrays of them; PostgreSQL lets others have the view's array type's name."""
+    there = now.source.get(table.array_type)
+    if there is not None and there.kind in ROW_TYPE_KINDS and not (there.kind == "v" and there.name in now.views):
+        yield _taken(source, table.array_type, RELATION_KINDS[there.kind])
+    for name in (table.row_type, table.array_type):
+        if name in now.source_types:
+            yield _taken(source, name, now.source_types[name])
+
+
+def _taken(source: str, name: str, kind: str) -> Finding:
+    return Finding(
+        "name_taken",
+        REFUSE,
+        qualified(source, name),
+        f"A {kind} of that name was made in {source} since, so what had it cannot come back.",
+        "Rename or drop it.",
+    )
 
 
 def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:
@@ -179,6 +205,8 @@ def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:
     for entry in entries:
         if entry.step.kind == MoveTables.kind:
             belongs.update(member.oid for member in (*entry.step.members, *_as_found(now, entry.step).members))
+        elif entry.step.kind == MoveType.kind:
+            belongs.update((entry.step.detail["type"], entry.step.detail["relation"]))
     for oid in belongs & now.tables.keys():
         belongs.update(index.oid for index in now.tables[oid].indexes)
         belongs.update(sequence.oid for sequence in now.tables[oid].sequences)
@@ -229,6 +257,15 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
             gone.extend(_gone(now, step))
             step = _as_found(now, step)
             refusals.extend(_name_conflicts(now, step))
+        elif step.kind == MoveType.kind:
+            step, found, lost = type_back(catalog, step)
+            refusals.extend(found)
+            gone.extend(lost)
+        elif step.kind == SetSearchPath.kind:
+            step, found = path_back(catalog, step, accepted)
+            refusals.extend(found)
+        elif step.kind == RoutinePath.kind:
+            step = RoutinePath.as_found(catalog, step)
         elif catalog.schema(str(step.detail["schema"])) is None:
             step = replace(step, undo=(), title=f"Undo: {step.title}; the schema is gone already")
         elif step.kind == CreateSchema.kind and ("schema_not_empty", step.detail["schema"]) in accepted:
@@ -238,7 +275,7 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
         steps.append((entry, step))
     refusals.extend(_strangers(now, done, accepted))
     server = catalog.server
-    moves = any(step.kind == MoveTables.kind for _, step in steps)
+    moves = any(step.kind in (MoveTables.kind, MoveType.kind) for _, step in steps)
     if moves and not server.superuser and catalog.source_schema not in server.create_on_schemas:
         refusals.append(
             Finding(

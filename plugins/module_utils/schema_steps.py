@@ -17,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.privileges import by_grantee, grant_option
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
     Name,
@@ -29,6 +30,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
 
 # pg_default_acl.defaclobjtype → the word that ALTER DEFAULT PRIVILEGES uses.
 DEFAULT_ACL_OBJECTS = {"r": "TABLES", "S": "SEQUENCES", "f": "ROUTINES", "T": "TYPES"}
+
+# A GRANT by someone who may not grant is only a warning in PostgreSQL.
+_NOT_USED = """
+SELECT r FROM unnest(%(roles)s) AS r
+ WHERE NOT has_schema_privilege(CASE r WHEN 'PUBLIC' THEN 'public' ELSE r END, %(schema)s, 'USAGE')
+"""
 
 
 class CreateSchema:
@@ -87,6 +94,14 @@ class GrantUsage:
             undo=(statement("REVOKE USAGE ON SCHEMA {} FROM {}", Name(schema), grantees),),
             detail={"schema": schema, "roles": names},
         )
+
+    @staticmethod
+    def problems(database: Database, step: Step, undo: bool) -> list[str]:
+        """Roles that the grant has not reached."""
+        if undo:
+            return []
+        missing = database.rows(_NOT_USED, {"roles": step.detail["roles"], "schema": step.detail["schema"]})
+        return [f"{name} still may not use {step.detail['schema']}" for (name,) in missing]
 
     @staticmethod
     def rewind(catalog: Catalog, steps: Sequence[Step]) -> Catalog:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
+from string import Formatter
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
@@ -75,14 +77,34 @@ def fragment(template: str, *args: Any) -> Composed:
     return sql.SQL(template).format(*args)
 
 
+@cache
+def _pieces(template: str) -> tuple[tuple[str, str | None], ...]:
+    """The template cut into texts, each with the name of the field behind it: "" for the next argument, None for no field."""
+    found = []
+    for text, field, form, conversion in Formatter().parse(template):
+        if form or conversion or (field or "").isdigit():
+            raise ValueError(f"a template has nothing but {{}} and {{name}}: {template!r}")
+        found.append((text, field))
+    return tuple(found)
+
+
 def statement(template: str, *args: Any, **kwargs: Any) -> str:
     """Compose one statement and render it.
+
+    The same as by ``psycopg2.sql.SQL.format``, whose objects would take most of the time of a plan with thousands of steps.
 
     :param template: SQL with ``{}`` or ``{name}`` where the composables go.
     :returns: the text of the statement, without a semicolon.
     """
-    composed = sql.SQL(template).format(*args, **kwargs)
-    return composed.as_string(NO_CONNECTION).rstrip()
+    parts, left = [], iter(args)
+    for text, field in _pieces(template):
+        parts.append(text)
+        if field is not None:
+            piece = kwargs[field] if field else next(left)
+            if not isinstance(piece, Composable):
+                raise TypeError(f"not a piece of SQL: {piece!r}")
+            parts.append(piece.as_string(NO_CONNECTION))
+    return "".join(parts).rstrip()
 
 
 def keyword(word: str) -> Composable:
@@ -90,6 +112,11 @@ def keyword(word: str) -> Composable:
     if not re.fullmatch(r"[A-Za-z][A-Za-z _]*", word):
         raise ValueError(f"not a key word: {word!r}")
     return sql.SQL(word)
+
+
+def server_text(text: str) -> Composable:
+    """SQL that PostgreSQL itself has written (``pg_get_expr``, with nothing but ``pg_catalog`` in the path), as it is."""
+    return sql.SQL(_refuse_nul(text))
 
 
 def nothing() -> Composable:
@@ -113,3 +140,17 @@ def role(name: str) -> Composable:
 def qualified(schema: str, name: str) -> str:
     """How a person reads and writes the object: ``public."order"``."""
     return Name(schema, name).as_string()
+
+
+_IDENTIFIER = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,|\Z)')
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """A list of identifiers as ``search_path`` holds it, taken apart: ``"$user", public``.
+
+    :returns: the names; those that were not quoted in lower case, as PostgreSQL reads them.
+    """
+    return tuple(
+        quoted.replace('""', '"') if bare == "" else bare.lower()
+        for quoted, bare in ((match[1] or "", match[2] or "") for match in _IDENTIFIER.finditer(text))
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.access import Reach
+from ansible_collections.dbops.multischema.plugins.module_utils.access import Found, Reach
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
@@ -14,7 +14,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path import effective, shown, stored
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath, same_path
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType, aliases_of
 
 SHOWN = 8
 
@@ -29,6 +33,8 @@ class Evidence:
     :param identities: of everything that was moved, by OID.
     :param views: compatibility views with something wrong: (name, what).
     :param reach: what the application's roles could do.
+    :param found: what they found by bare names, where a step has set a path.
+    :param shut_out: roles that hold privileges in a schema that they may not use, and could use them in the source: (role, schema).
     """
 
     catalog: Catalog
@@ -37,6 +43,8 @@ class Evidence:
     identities: Mapping[int, Mapping[str, Any]]
     views: Sequence[tuple[str, str]] = ()
     reach: Sequence[Reach] = ()
+    found: Sequence[Found] = ()
+    shut_out: Sequence[tuple[str, str]] = ()
 
     @property
     def moves(self) -> list[Entry]:
@@ -131,9 +139,13 @@ def _identity(evidence: Evidence) -> Check:
 
 def _replaced(evidence: Evidence) -> list[str]:
     """Views under old names that are not those that the migration made."""
-    now = {view.name: (view.oid, view.definition) for view in evidence.catalog.views if view.schema == evidence.plan.source_schema}
-    made = {name: tuple(known) for entry in evidence.moves for name, known in entry.identity.get("views", {}).items()}
-    return [f"{name} is not the view that the migration made" for name, known in made.items() if now.get(name, known) != known]
+    now = {view.name: view for view in evidence.catalog.views if view.schema == evidence.plan.source_schema}
+    made = {name: known for entry in evidence.moves for name, known in entry.identity.get("views", {}).items() if name in now}
+    return [
+        f"{name} is not the view that the migration made"
+        for name, (oid, definition) in made.items()
+        if now[name].oid != oid or (now[name].definition != definition and not now[name].plain)
+    ]
 
 
 def _views(evidence: Evidence) -> Check:
@@ -143,7 +155,17 @@ def _views(evidence: Evidence) -> Check:
         "compatibility views",
         [f"{qualified(source, name)} {what}" for name, what in evidence.views] + _replaced(evidence),
         f"{count} old names go on working, with the privileges and the columns of their tables",
-        "Compare the view with its table; rollback.yml and phase 2 make it anew.",
+        "Run what is said there; else compare the view with its table: rollback.yml and phase 2 make it anew.",
+    )
+
+
+def _privileges(evidence: Evidence) -> Check:
+    grants = [f"GRANT USAGE ON SCHEMA {Name(schema).as_string()} TO {Name(role).as_string()}" for role, schema in evidence.shut_out]
+    return _verdict(
+        "privileges",
+        [f"{role} may not use schema {schema}" for role, schema in evidence.shut_out],
+        f"every role that reaches {evidence.plan.source_schema} reaches the tables on which it has privileges where they are now",
+        f"{_some(grants)}; or revoke what they have on the tables there.",
     )
 
 
@@ -167,6 +189,70 @@ def _reach(evidence: Evidence) -> Iterator[Check]:
         )
 
 
+def _types(evidence: Evidence) -> Iterator[Check]:
+    """Types stand where they were put, and their aliases are there."""
+    steps = [entry.step for entry in evidence.done if entry.step.kind == MoveType.kind]
+    there = {found.oid: found for found in evidence.catalog.user_types}
+    problems = []
+    for step in steps:
+        found, name = there.get(step.detail["type"]), str(step.detail["name"])
+        if found is None or found.schema != step.detail["to"]:
+            problems.append(f"{qualified(str(step.detail['to']), name)} is {'gone' if found is None else 'in ' + found.schema}")
+        elif step.detail["alias"] and not aliases_of(evidence.catalog, step):
+            problems.append(f"the domain {qualified(str(step.detail['from']), name)} that stands in for it is gone")
+    if steps:
+        remedy = "Put them back there; the journal knows them by OID."
+        yield _verdict("types in place", problems, f"{len(steps)} types stand where the plan put them", remedy)
+
+
+def _routines(evidence: Evidence) -> Iterator[Check]:
+    """Routines that were given a search_path have it."""
+    steps = [entry.step for entry in evidence.done if entry.step.kind == RoutinePath.kind]
+    there = {routine.oid: routine for routine in evidence.catalog.routines}
+    problems = []
+    for step in steps:
+        found, wanted = there.get(step.detail["routine"]), tuple(step.detail["path"])
+        if found is None:
+            problems.append(f"{step.id.partition(':')[2]} is gone")
+        elif found.search_path != wanted:
+            problems.append(f"{found.signature} has {', '.join(found.search_path or ('none',))} now, and was given {', '.join(wanted)}")
+    if steps:
+        remedy = "CREATE OR REPLACE takes a setting away: write it into the routine's definition, or alter it again."
+        yield _verdict("search_path of routines", problems, f"{len(steps)} routines find what they name", remedy)
+
+
+def _paths(evidence: Evidence) -> Iterator[Check]:
+    """Is each path as it was set, and do new sessions find the tables by it?"""
+    for entry in evidence.done:
+        if entry.step.kind != SetSearchPath.kind:
+            continue
+        role, wanted = entry.step.detail["role"], entry.step.detail["path"]
+        there = stored(evidence.catalog, role, True)
+        yield _verdict(
+            "search_path of " + (role if role is not None else "the database"),
+            [] if same_path(there, wanted) else [f"it is {there or '(none of its own)'} now, and was set to {shown(wanted)}"],
+            shown(wanted),
+            "; ".join(entry.step.do) + ", unless the change was meant.",
+        )
+    for found in evidence.found:
+        if found.skipped:
+            yield Check(f"bare names, {found.role}", WARN, found.skipped, "Grant that role to the connected one, to have it checked.")
+        else:
+            yield _verdict(
+                f"bare names, {found.role}",
+                found.problems,
+                f"new sessions look into {shown(found.schemas)} and find all {found.tables} tables that it may read",
+                "Compare the search_path of the role (pg_db_role_setting) with what the plan has set.",
+            )
+
+
+def paths_to_try(done: Sequence[Entry], catalog: Catalog, application: Iterable[str]) -> dict[str, str]:
+    """Paths that new sessions get, for the roles of the application whose path a step has changed."""
+    touched = {entry.step.detail["role"] for entry in done if entry.step.kind == SetSearchPath.kind}
+    roles = [role for role in application if catalog.role(role) is not None and touched & {role, None}]
+    return {role: path for role in roles for path in [effective(catalog, role)] if path is not None}
+
+
 def verify_schemas(evidence: Evidence) -> list[Check]:
     """The checks of phase 1."""
     return [_schemas_exist(evidence), _steps_done(evidence, PHASE_SCHEMAS)]
@@ -181,7 +267,11 @@ def verify_tables(evidence: Evidence) -> list[Check]:
         _objects_in_place(evidence),
         _identity(evidence),
         _views(evidence),
+        *_types(evidence),
+        *_routines(evidence),
+        _privileges(evidence),
         *_reach(evidence),
+        *_paths(evidence),
     ]
 
 

@@ -94,6 +94,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader i
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import know_again
 
 SPEC: dict[str, Any] = {
     "source_schema": {"type": "str", "default": "public"},
@@ -146,9 +147,11 @@ def work(door: Door) -> dict[str, Any]:
         }
         if not params["gather_catalog"]:
             return {**result, "server": to_plain(read_server(database))}
-        known = {entry.step.detail.get("to") or entry.step.detail["schema"] for entry in entries}
+        known = {entry.step.detail[key] for entry in entries for key in ("to", "schema") if key in entry.step.detail}
         known |= {row[0] for row in database.rows(_WHEREABOUTS, ([m.oid for e in entries for m in e.step.members],))}
-        catalog = read_catalog(database, source, {*params["target_schemas"], *known}, params["roles"])
+        roles = {*params["roles"], *(entry.step.detail["role"] for entry in entries if entry.step.detail.get("role"))}
+        catalog = read_catalog(database, source, {*params["target_schemas"], *known}, sorted(roles))
+        catalog = know_again(database, catalog, entries)
         return {**result, "server": to_plain(catalog.server), "catalog": door.pack(catalog), "entries": door.pack(entries)}
 
 

@@ -33,10 +33,18 @@ options:
     type: list
     elements: int
     default: []
-  largest_step:
-    description: Most locks that one step takes; the action plugin takes it from the plan.
+  locks:
+    description: The most locks that are held at the same time; the action plugin takes it from the plan.
     type: int
     default: 0
+  workers:
+    description: How many connections will move tables side by side.
+    type: int
+    default: 1
+  probe:
+    description: Whether each of them will have a reader beside it.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -80,7 +88,9 @@ SPEC: dict[str, Any] = {
     "lock_timeout_ms": {"type": "int", "default": 50},
     "checklist": {"type": "dict", "default": {}},
     "oids": {"type": "list", "elements": "int", "default": []},
-    "largest_step": {"type": "int", "default": 0},
+    "locks": {"type": "int", "default": 0},
+    "workers": {"type": "int", "default": 1},
+    "probe": {"type": "bool", "default": True},
 }
 
 
@@ -89,7 +99,8 @@ def work(door: Door) -> dict[str, Any]:
     params = door.params
     checklist = examine_checklist(params["checklist"])
     with door.connect("preflight") as database:
-        checks = examine(Question(database, params["lock_timeout_ms"], params["oids"], params["largest_step"]))
+        asked = (params[name] for name in ("lock_timeout_ms", "oids", "locks", "workers", "probe"))
+        checks = examine(Question(database, *asked))
     checks += checklist
     return {
         "changed": False,

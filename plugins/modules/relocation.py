@@ -62,6 +62,18 @@ options:
     description: How many connections move tables side by side.
     type: int
     default: 1
+  probe:
+    description:
+      - Whether a further connection (one for each worker) reads the tables by their old names while they move, and measures how
+        long a reader waits at worst.
+    type: bool
+    default: true
+  max_replay_lag_s:
+    description:
+      - A standby that is further behind with its replay than this, in seconds, is waited for before the next step.
+      - V(0) for not looking. It needs C(pg_monitor) to see standbys at all.
+    type: float
+    default: 5
   pending_schemas:
     description: In check mode only, that phase 1 of the same run would have done what is missing.
     type: bool
@@ -98,6 +110,13 @@ total:
   description: How many steps the phase has in all.
   type: int
   returned: success
+stall:
+  description:
+    - What a reader of the tables has noticed while they moved.
+    - RV(stall.longest_ms) is the longest time that one read took, on the table RV(stall.on); RV(stall.reads) says how many there were;
+      RV(stall.failed) holds messages of reads that failed, and how often; RV(stall.off) says why nothing was read.
+  type: dict
+  returned: when steps were done
 report:
   description: What happened, in lines for a person.
   type: list
@@ -123,6 +142,8 @@ SPEC: dict[str, Any] = {
     "lock_timeout_ms": {"type": "int", "default": 50},
     "deadline_s": {"type": "float", "default": 300},
     "workers": {"type": "int", "default": 1},
+    "probe": {"type": "bool", "default": True},
+    "max_replay_lag_s": {"type": "float", "default": 5},
     "pending_schemas": {"type": "bool", "default": False},
     "slice": {"type": "dict"},
 }
@@ -143,7 +164,7 @@ def work(door: Door) -> dict[str, Any]:
     return run_slice(
         lambda: Database(settings, "relocation"),
         Slice(**params["slice"]),
-        Pace(params["lock_timeout_ms"], params["deadline_s"]),
+        Pace(params["lock_timeout_ms"], params["deadline_s"], params["probe"], params["max_replay_lag_s"]),
         params["workers"],
         stop,
     )

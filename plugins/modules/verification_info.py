@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Compares what is there with what the inventory asks for and what the journal has recorded.
   - Proves by OID and relfilenode, in constant time, that no row was touched by a move.
-  - Acts as each application role on a new connection and reads the tables by their new and old names.
+  - Acts as each application role on a new connection and reads the tables by their new and old names, and by their bare names
+    where the role's search_path was changed.
   - Changes nothing, and does not fail because of what it finds.
 author:
   - The dbops.multischema contributors
@@ -51,6 +52,10 @@ options:
     type: list
     elements: str
     default: []
+  paths:
+    description: The search_path of new sessions, by role, where it was changed; set by the action plugin.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -82,9 +87,10 @@ report:
 
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.access import reach
+from ansible_collections.dbops.multischema.plugins.module_utils.access import find_bare, reach, shut_out
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
 
 _OIDS = {"type": "list", "elements": "int", "default": []}
 SPEC: dict[str, Any] = {
@@ -95,6 +101,7 @@ SPEC: dict[str, Any] = {
     "tables": _OIDS,
     "views": _OIDS,
     "view_names": {"type": "list", "elements": "str", "default": []},
+    "paths": {"type": "dict", "default": {}},
 }
 
 
@@ -104,14 +111,21 @@ def work(door: Door) -> dict[str, Any]:
     source = configuration.source_schema
     with door.connect("verification") as database:
         identities = read_identities(database, params["oids"], params["statistics"])
-        views = view_problems(database, source, params["views"]) if params["views"] else []
+        views = [problem for problem in view_problems(database, source, params["views"]) if problem[1] != OTHER_COLUMNS]
+        views += view_changes(database, source, params["views"])
+        barred = shut_out(database, source, params["tables"]) if params["tables"] else []
     found = []
     for role in configuration.application_roles:
         # A new connection each: what a pool hands out later must work, not what this session has cached.
         with door.connect("verification") as database:
             old = [(source, name) for name in params["view_names"]]
             found.append(reach(database, role, configuration.target_names, params["tables"], old))
-    return {"changed": False, "evidence": door.pack({"identities": identities, "views": views, "reach": found})}
+    bare = []
+    for role, path in params["paths"].items():
+        with door.connect("verification") as database:
+            bare.append(find_bare(database, role, path, params["tables"]))
+    evidence = {"identities": identities, "views": views, "reach": found, "found": bare, "shut_out": barred}
+    return {"changed": False, "evidence": door.pack(evidence)}
 
 
 def main() -> None:

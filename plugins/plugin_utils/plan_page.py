@@ -11,7 +11,7 @@ import base64
 import hashlib
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import RELATION_KINDS, TABLE_KINDS
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN
+from ansible_collections.dbops.multischema.plugins.plugin_utils.folded import fold
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_drawing import colours, draw
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import (
     Document,
@@ -44,7 +45,8 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts impor
 
 SQL_STEPS = 200  # steps whose SQL the page shows; a longer plan has the rest in plan.sql
 LOCKS_SHOWN = 30  # per step
-FINDINGS_OPEN = 12  # of one kind; the others are folded
+FINDINGS_OPEN = 12  # texts of one kind; the others are folded
+FOLDED_FROM = 5  # findings with the same text
 CROSSINGS_OPEN = 40
 ACCEPT_LINES = 40
 PHASES = {1: "Schemas and privileges", 2: "Tables"}
@@ -90,20 +92,32 @@ def _accept_snippet(findings: list[Mapping[str, Any]]) -> str:
     return "\n".join(["multischema_accept:", *lines])
 
 
+def _texts(group: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Findings, each with the names of others that are told by the same text; a few are shown one by one all the same."""
+    for one in fold(group):
+        if len(one.members) >= FOLDED_FROM:
+            yield {**one.first, "others": one.objects[1:]}
+        else:
+            yield from ({**finding, "others": []} for finding in one.members)
+
+
 def _by_kind(findings: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Findings grouped by what they are about, those that no one can accept first."""
+    """Findings grouped by what they are about, those that no one can accept first; the same text is there once."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for finding in findings:
         groups.setdefault(finding["id"], []).append(finding)
     found = []
     for name, group in groups.items():
+        texts = list(_texts(group))
+        shown = texts[:FINDINGS_OPEN] if len(texts) > FINDINGS_OPEN + 1 else texts
         acceptable = [f for f in group if f["acceptable"] and f["severity"] == REFUSE and f["accepted"] is None]
         found.append(
             {
                 "id": name,
                 "count": len(group),
-                "open": group[:FINDINGS_OPEN] if len(group) > FINDINGS_OPEN + 1 else group,
-                "folded": group[FINDINGS_OPEN:] if len(group) > FINDINGS_OPEN + 1 else [],
+                "open": shown,
+                "folded": texts[len(shown) :],
+                "folded_count": sum(1 + len(text["others"]) for text in texts[len(shown) :]),
                 "acceptable": bool(acceptable),
                 "accept": _accept_snippet(acceptable) if acceptable else "",
                 "accept_missing": max(0, len(acceptable) - ACCEPT_LINES),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, WARN, Finding, Plan, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
+from ansible_collections.dbops.multischema.plugins.plugin_utils.folded import Fold, fold, some
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import visible
 
-MOST_FINDINGS = 40
+MOST_OF_A_KIND = 3  # different texts; those that are folded count as one
+MOST_NAMES = 4
 
 
 def size_text(size: int) -> str:
@@ -22,17 +26,31 @@ def size_text(size: int) -> str:
 
 
 def finding_lines(findings: Iterable[Finding]) -> list[str]:
-    """What is wrong and what to do, shortened where there are very many."""
+    """What is wrong and what to do: what is said of many objects once, and of one kind not more than a few."""
+    by_kind: dict[str, list[Fold]] = {}
+    for fold_ in fold(to_plain(finding) for finding in findings):
+        by_kind.setdefault(fold_.first["id"], []).append(fold_)
     lines: list[str] = []
-    found = list(findings)
-    for finding in found[:MOST_FINDINGS]:
-        lines += wrap(f"{finding.id}: {finding.object}: {finding.reason}", indent="    ", first="  - ")
-        if finding.accepted is not None:
-            lines += wrap(f"accepted: {finding.accepted}", indent="      ", first="    ")
-        elif finding.remedy:
-            lines += wrap(f"→ {finding.remedy}", indent="      ", first="    ")
-    if len(found) > MOST_FINDINGS:
-        lines.append(f"  … and {len(found) - MOST_FINDINGS} more; plan.html and plan.json have them all.")
+    for kind, folds in by_kind.items():
+        for one in folds[:MOST_OF_A_KIND]:
+            lines += _fold_lines(one)
+        rest = [name for one in folds[MOST_OF_A_KIND:] for name in one.objects]
+        if rest:
+            lines += wrap(f"{kind}: {len(rest)} more like these: {some(rest, MOST_NAMES)}.", indent="    ", first="  - ")
+    return lines
+
+
+def _fold_lines(one: Fold) -> list[str]:
+    finding, number = one.first, len(one.objects)
+    which = finding["object"] if number == 1 else f"{number} objects ({some(one.objects, MOST_NAMES)})"
+    as_example = "" if one.alike else f" (of {finding['object']}; likewise of the others)"
+    lines = wrap(f"{finding['id']}: {which}: {finding['reason']}{as_example if number > 1 else ''}", indent="    ", first="  - ")
+    if finding["affects"]:
+        lines += wrap(f"{some(finding['affects'], MOST_NAMES)}", indent="    ")
+    if finding["accepted"] is not None:
+        lines += wrap(f"accepted: {finding['accepted']}", indent="      ", first="    ")
+    elif finding["remedy"]:
+        lines += wrap(f"→ {finding['remedy']}", indent="      ", first="    ")
     return lines
 
 
@@ -67,7 +85,7 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
     )
     lines += wrap(
         f"{count_of(summary['phase1_steps'], 'step')} create schemas and rights (phase 1), {summary['phase2_steps']} move tables "
-        "(phase 2), each in a transaction of its own that can be undone."
+        "and types and set search paths (phase 2), each in a transaction of its own that can be undone."
     )
     for title, chosen in (
         ("Refused:", plan.refusals),
@@ -78,7 +96,9 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
             lines += ["", title, *finding_lines(chosen)]
     care = sum(1 for finding in plan.findings if finding.severity == AUTO)
     if care:
-        lines += ["", f"{care} more findings are taken care of by the plan itself (see the page)."]
+        lines += ["", f"{count_of(care, 'more finding')} {'is' if care == 1 else 'are'} taken care of by the plan itself (see the page)."]
+    if files and any(f.affects for f in plan.findings):
+        lines += ["The page names every object that is only counted here."]
     if files:
         lines += [
             "",
@@ -86,15 +106,15 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
             f"SQL to review:  {files['sql']}",
             f"Plan as saved:  {files['json']}",
         ]
+        lines += [f"Subscribers:    {files[kind]}" for kind in ("subscriber", "subscriber_rollback") if kind in files]
     lines += ["", f"Digest {plan.digest[:16]}"]
     return lines
 
 
 def step_sql(steps: Iterable[Step], undo: bool = False, lock_timeout_ms: int = 50) -> list[str]:
-    """The SQL of steps, as it is sent."""
+    """The SQL of steps, statement by statement as it is sent; only the proof and the journal's own are left out."""
     lines = []
     for step in steps:
-        lines += [f"-- {visible(step.title)}", "BEGIN;", f"SET LOCAL lock_timeout = {lock_timeout_ms};"]
-        lines += [f"{statement};" for statement in (step.undo if undo else step.do)]
-        lines += ["COMMIT;", ""]
+        statements = of_step(step, undo, lock_timeout_ms).statements
+        lines += [f"-- {visible(step.title)}", *(f"{statement};" for statement in statements), ""]
     return lines

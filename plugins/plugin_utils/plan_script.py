@@ -6,10 +6,11 @@ The playbooks never run this file; but it says exactly what they run, and psql a
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_plain_step
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import (
     Document,
     blocking,
@@ -42,9 +43,8 @@ def _locks(step: Mapping[str, Any]) -> str:
     return "; ".join(f"{mode} on {', '.join(objects)}" for mode, objects in modes.items()) or "none on tables"
 
 
-def _transaction(statements: Iterable[str], lock_timeout_ms: int) -> str:
-    lines = ["BEGIN", f"SET LOCAL lock_timeout = '{lock_timeout_ms:d}ms'", *statements, "COMMIT"]
-    return "\n".join(f"{line};" for line in lines)
+def _transaction(step: Mapping[str, Any], undo: bool, lock_timeout_ms: int) -> str:
+    return "\n".join(f"{statement};" for statement in of_plain_step(step, undo, lock_timeout_ms).statements)
 
 
 def _guard(document: Document) -> Iterator[str]:
@@ -106,7 +106,7 @@ def _do(document: Document, lock_timeout_ms: int) -> Iterator[str]:
         yield ""
         yield from _prose(f"Step {number} of {len(steps)}: {step['title']}")
         yield from _prose(f"{step['id']}; locks: {_locks(step)}")
-        yield _transaction(step["do"], lock_timeout_ms)
+        yield _transaction(step, False, lock_timeout_ms)
 
 
 def _undo(document: Document, lock_timeout_ms: int) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _undo(document: Document, lock_timeout_ms: int) -> Iterator[str]:
     )
     yield RULE
     for number, step in reversed(list(enumerate(steps, 1))):
-        sql = _transaction(step["undo"], lock_timeout_ms)
+        sql = _transaction(step, True, lock_timeout_ms)
         yield "--"
         yield from _prose(f"Undo step {number}: {step['title']}")
         if visible(sql, keep="\n") != sql:

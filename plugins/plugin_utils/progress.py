@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.probe import Reading
 
 
 class Progress:
@@ -26,6 +27,9 @@ class Progress:
         self.cancelled = 0
         self.longest_wait_ms = 0.0
         self.longest_held_ms = 0.0
+        self.probe_off: str | None = None
+        self.stall = Reading()
+        self._said_stall_ms = 0.0
         self._started = time.monotonic()
 
     @property
@@ -44,25 +48,36 @@ class Progress:
         self.cancelled += int(outcome["cancelled"])
         self.longest_wait_ms = max(self.longest_wait_ms, float(outcome["longest_wait_ms"]))
         self.longest_held_ms = max(self.longest_held_ms, float(outcome["held_ms"]))
+        self._note_stall(outcome)
 
-    def show(self, waiting: Mapping[str, Any] | None = None) -> None:
-        """One line; two where a step is waiting for someone.
+    def _note_stall(self, outcome: Mapping[str, Any]) -> None:
+        if outcome.get("stall"):
+            self.stall.add(Reading(**outcome["stall"]))
 
-        :param waiting: the outcome, so far, of the step that is being tried.
+    def show(self, waiting: Sequence[Mapping[str, Any]] = ()) -> None:
+        """One line, and more for each step that is waiting for someone.
+
+        :param waiting: the outcomes, so far, of the steps that are being tried.
         """
-        if waiting is not None:
+        for outcome in waiting:
             # The step goes on in the next slice, which begins to count anew.
-            self.retries += int(waiting["attempts"])
-            self.longest_wait_ms = max(self.longest_wait_ms, float(waiting["longest_wait_ms"]))
+            self.retries += int(outcome["attempts"])
+            self.longest_wait_ms = max(self.longest_wait_ms, float(outcome["longest_wait_ms"]))
+            self._note_stall(outcome)
         left = self.total - self.done
         text = f"{self.done} of {self.total} steps {self.verb}, {self.retries} retries, longest wait for a lock "
         text += f"{self.longest_wait_ms:.0f} ms"
         if left and self.done:
             text += f", about {self.elapsed_s / self.done * left:.0f} s to go"
         self._say(text)
-        if waiting is not None and waiting["waited_for"]:
-            for line in wrap(f"waiting: {waiting['title']}. In front: {'; '.join(waiting['waited_for'])}", "    ", "  "):
+        if self.stall.longest_ms > self._said_stall_ms:
+            self._said_stall_ms = self.stall.longest_ms
+            for line in wrap(f"{self.stall.longest()}, so far", "    ", "  "):
                 self._say(line)
+        for outcome in waiting:
+            if outcome["waited_for"]:
+                for line in wrap(f"waiting: {outcome['title']}. In front: {'; '.join(outcome['waited_for'])}", "    ", "  "):
+                    self._say(line)
 
     def summary(self) -> str:
         """What it took, in one sentence."""
@@ -72,3 +87,13 @@ class Progress:
             + (f", {self.cancelled} autovacuum runs cancelled" if self.cancelled else "")
             + "."
         )
+
+    def stall_summary(self) -> str:
+        """What a reader has noticed, in one sentence; empty where nobody was to read."""
+        failures = "; ".join(f"{times} failed: {text}" for text, times in self.stall.failed.items())
+        if self.stall.reads:
+            found = f"L{self.stall.longest()[1:]}, of {count_of(self.stall.reads, 'read')} while the tables moved"
+            return found + (f"; of further reads {failures}." if failures else ".")
+        if self.probe_off or failures:
+            return f"No reader has measured what the application notices: {self.probe_off or failures}."
+        return ""

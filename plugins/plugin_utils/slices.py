@@ -36,8 +36,8 @@ class Slices:
     say: Callable[[str], None]
     interrupted: bool = False
     journal: Any = None
-    _spent: float = field(default=0.0)
-    _attempts: int = field(default=0)
+    most_locks: int = 0
+    _tried: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until everything is done or someone stops it.
@@ -57,9 +57,9 @@ class Slices:
             # Several workers finish in any order, so what is left is found by name.
             finished = {outcome["step_id"] for outcome in outcomes} | set(result.get("already", ()))
             left = [item for item in chunk if _step_id(item) not in finished] + later
-            waiting = result.get("waiting")
-            self._spent, self._attempts = (0.0, 0) if outcomes else (self._spent + took, self._attempts)
-            self._attempts += int(waiting["attempts"]) if waiting else 0
+            waiting = result.get("waiting") or []
+            self._tried = {outcome["step_id"]: self._spent_on(outcome, took) for outcome in waiting}
+            self.progress.probe_off = result.get("probe_off") or self.progress.probe_off
             self.progress.add(outcomes)
             self.journal = result.get("journal") or self.journal
             if left or len(self.items) > FIRST_STEPS or waiting:
@@ -69,6 +69,11 @@ class Slices:
                 return
             if outcomes and not waiting:
                 size = min(MOST_STEPS, max(FIRST_STEPS, int(len(outcomes) / max(took - 0.5, 0.1) * SLICE_S)))
+
+    def _spent_on(self, outcome: Mapping[str, Any], took: float) -> tuple[float, int]:
+        """For how long and how often a step has been tried by now; the pauses between slices count too."""
+        spent, attempts = self._tried.get(outcome["step_id"], (0.0, 0))
+        return spent + (took if spent else float(outcome["elapsed_ms"]) / 1000), attempts + int(outcome["attempts"])
 
     def drop_journal(self) -> None:
         """The last call of a rollback, once the journal's content is kept."""
@@ -81,8 +86,8 @@ class Slices:
             "seconds": SLICE_S,
             "begin": begin,
             "end": end,
-            "spent_s": self._spent,
-            "attempts": self._attempts,
+            "tried": self._tried,
+            "most_locks": self.most_locks,
         }
         watching_since: float | None = None
         while True:

@@ -11,18 +11,22 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
+from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
-from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
+from ansible_collections.dbops.multischema.plugins.module_utils.verification import Evidence, verify_tables
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, know_again, view_changes
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 from tests.integration.databases import Target
@@ -30,9 +34,9 @@ from tests.integration.evidence import JOURNAL
 
 
 class MortalDatabase(Database):
-    """A connection whose process kills itself with SIGKILL when it is about to send its n-th statement."""
+    """A connection whose process kills itself with SIGKILL when it is about to send its n-th message."""
 
-    lives = -1  # of the process: statements that it may still send; negative for no end
+    lives = -1  # of the process: messages that it may still send; negative for no end
     _lock = threading.Lock()  # several workers count together
 
     def execute(self, statement: str, parameters: Any = None) -> int:
@@ -66,6 +70,7 @@ class Core:
     user: str | None = None
     password: str | None = None
     said: list[str] = field(default_factory=list)
+    accepted_back: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def configuration(self) -> Configuration:
@@ -83,12 +88,13 @@ class Core:
             journal = Journal(database)
             entries = journal.done() if journal.exists() else []
             names = [*configuration.target_names]
-            return read_catalog(database, configuration.source_schema, names, configuration.named_roles), entries
+            catalog = read_catalog(database, configuration.source_schema, names, configuration.named_roles)
+            return know_again(database, catalog, entries), entries
 
     def plan(self) -> Plan:
         """What is planned now, journaled steps taken back."""
         catalog, entries = self.observe()
-        return make_plan(rewind(catalog, [entry.step for entry in entries]), self.configuration)
+        return plan_now(catalog, [entry.step for entry in entries], self.configuration)
 
     def left(self) -> list[str]:
         """Ids of the steps that are not done."""
@@ -115,10 +121,25 @@ class Core:
 
         return both
 
+    def verify(self) -> list[Check]:
+        """What verify.yml would say of phase 2, without the application's roles."""
+        catalog, entries = self.observe()
+        steps = [entry.step for entry in entries]
+        members = [member for step in steps for member in step.members]
+        plan = plan_now(catalog, steps, self.configuration)
+        source = self.configuration.source_schema
+        views = [member.oid for member in members if member.view]
+        with self.connect() as database:
+            statistics = [member.oid for member in members if member.kind == "s"]
+            identities = read_identities(database, [member.oid for member in members if member.kind != "s"], statistics)
+            problems = [problem for problem in view_problems(database, source, views) if problem[1] != OTHER_COLUMNS]
+            problems += view_changes(database, source, views)
+        return verify_tables(Evidence(catalog, plan, entries, identities, problems))
+
     def way_back(self) -> WayBack:
         """The rollback, decided."""
         catalog, entries = self.observe()
-        return plan_rollback(catalog, entries)
+        return plan_rollback(catalog, entries, self.accepted_back)
 
     def roll_back(self) -> Slices:
         """Undo everything, and remove the journal."""
@@ -152,7 +173,15 @@ class Core:
             "version": "0",
             "accepted": [],
         }
-        work = Slices(call, common, items, Progress(self.said.append, len(items), "done"), self.said.append)
+        steps = [step_from_dict(item.get("step", item)) for item in items]
+        work = Slices(
+            call,
+            common,
+            items,
+            Progress(self.said.append, len(items), "done"),
+            self.said.append,
+            most_locks=locks_at_once(steps, workers),
+        )
         work.run()
         return work
 
@@ -188,4 +217,4 @@ class Core:
     def expire_lease(self) -> None:
         """Let the time pass that a killed run's lease lasts; where there is one."""
         if self.target.value(f"SELECT to_regclass('{JOURNAL}.lease')") is not None:
-            self.target.execute(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")
+            self.target.rows(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")

@@ -90,6 +90,12 @@ class Run:
             if HOST in task["hosts"]
         ]
 
+    def diffs(self) -> list[str]:
+        """The SQL that ``--diff`` has shown, task by task."""
+        results = [task["hosts"].get(HOST, {}) for play in self.results.get("plays", ()) for task in play["tasks"]]
+        parts = [part for result in results for part in result.get("diff") or () if isinstance(part, dict)]
+        return [part["after"] for part in parts if part.get("after_header", "").startswith("SQL that ")]
+
     @property
     def message(self) -> str:
         """What the failed tasks say, and what Ansible itself says where no task has."""
@@ -174,8 +180,8 @@ class Playbooks:
         self.connection: dict[str, Any] = {
             "multischema_login_host": target.server.host,
             "multischema_login_port": target.server.port,
-            "multischema_login_user": target.server.user,
-            "multischema_login_password": target.server.password,
+            "multischema_login_user": target.mover.user if target.mover else target.server.user,
+            "multischema_login_password": target.mover.password if target.mover else target.server.password,
             "multischema_login_db": target.name,
             "multischema_artifacts_dir": str(self.artifacts),
         }

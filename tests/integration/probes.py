@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from tests.integration.databases import Target
+from tests.integration.databases import Target, wait_until
 
 
 @contextlib.contextmanager
@@ -61,6 +61,40 @@ class Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join(60)
+
+
+class Background(threading.Thread):
+    """Runs something beside the test and keeps what it raises."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.work = work
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            self.work()
+        except BaseException as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """Wait for the end, and raise what was raised."""
+        self.join(60)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+def wait_for_an_attempt(target: Target, seconds: float = 0.5) -> None:
+    """Until a run waits for a lock; and then for so long again, in which it tries more often.
+
+    :raises AssertionError: when none does.
+    """
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dbops%' AND wait_event_type = 'Lock'"
+    wait_until(lambda: target.value(waiting) > 0, "a run waits for a lock")
+    time.sleep(seconds)
 
 
 def our_sessions(target: Target) -> int:

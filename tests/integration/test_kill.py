@@ -17,7 +17,7 @@ from tests.integration.playbooks import Playbooks, Run, Running
 from tests.integration.probes import our_sessions
 
 pytestmark = pytest.mark.playbook
-STEPS = 75
+STEPS = 78
 UNLOGGED = "login_sessions"  # PostgreSQL empties it when it recovers from a crash
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import psycopg2
@@ -17,7 +15,7 @@ from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import disagreements, journaled, require_same, state
 from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS
 from tests.integration.playbooks import Playbooks
-from tests.integration.probes import Reader, blocker
+from tests.integration.probes import Background, Reader, blocker
 from tests.sample.loader import DEFAULT_PASSWORD
 
 CASUAL = {"user": "app_web", "password": DEFAULT_PASSWORD}
@@ -28,30 +26,6 @@ def shop(empty: Target) -> Core:
     """A small database, and little patience."""
     empty.execute(SHOP_SQL)
     return Core(empty, SHOP, Pace(50, 2.5))
-
-
-class Background(threading.Thread):
-    """Runs something beside the test and keeps what it raises."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self.work = work
-        self.error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        """Work."""
-        try:
-            self.work()
-        except BaseException as error:
-            self.error = error
-
-    def finish(self) -> None:
-        """Wait for the end, and raise what was raised."""
-        self.join(60)
-        assert not self.is_alive()
-        if self.error is not None:
-            raise self.error
 
 
 @pytest.mark.playbook
@@ -71,6 +45,8 @@ def test_phase_2_names_the_blocker_and_goes_on_when_it_ends(playbooks: Playbooks
     for word in (f"pid {pid}", "user app_web", "who stands here", "Move public.students", "idle in transaction"):
         assert word in said
     assert "retries" in run.stderr
+    assert "longest stall of a reader" in said
+    assert "Longest stall of a reader" in run.stdout
     assert reader.errors == []
     assert reader.longest_s < lasted / 4, "a reader has waited for the blocker"
     assert disagreements(target, SAMPLE_TARGETS) == []
@@ -194,37 +170,3 @@ def test_an_application_that_locks_in_another_order_is_never_the_victim(shop: Co
     work.finish()
     assert errors == []
     assert shop.left() == []
-
-
-AUTOVACUUM_SQL = """
-CREATE TABLE notes (body text) WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,
-  autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_analyze_threshold = 2000000000);
-INSERT INTO notes SELECT repeat('x', 500) FROM generate_series(1, 20000);
-"""
-_VACUUMING = """
-SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'autovacuum worker'
-   AND query LIKE 'autovacuum: VACUUM%public.notes%'
-"""
-
-
-@pytest.mark.majors(18)
-@pytest.mark.parametrize("superuser", [True, False], ids=["superuser", "ordinary"])
-def test_an_autovacuum_in_front_is_cancelled(empty: Target, superuser: bool) -> None:
-    empty.execute(AUTOVACUUM_SQL)
-    values = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["notes"]}]}
-    core = Core(empty, values, Pace(50, 30))
-    if not superuser:
-        empty.execute(
-            "DROP ROLE IF EXISTS vacuumed; CREATE ROLE vacuumed LOGIN PASSWORD 'v'; ALTER TABLE notes OWNER TO vacuumed",
-            f"GRANT CREATE ON DATABASE {empty.name} TO vacuumed; GRANT CREATE ON SCHEMA public TO vacuumed",
-        )
-        core.user, core.password = "vacuumed", "v"
-    empty.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'", "SELECT pg_reload_conf()")
-    try:
-        empty.execute("DELETE FROM notes")
-        wait_until(lambda: empty.value(_VACUUMING) > 0, "an autovacuum works on the table")
-        core.apply()
-    finally:
-        empty.execute("ALTER SYSTEM RESET autovacuum_naptime", "SELECT pg_reload_conf()")
-    assert core.left() == []
-    assert disagreements(empty, ["past"]) == []

@@ -14,7 +14,7 @@ from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TA
 from tests.integration.playbooks import Playbooks
 from tests.integration.probes import blocker
 
-STEPS = 75
+STEPS = 78
 
 
 @pytest.mark.playbook

@@ -27,6 +27,13 @@ WRITES_BY_NEW_NAMES = (
 )
 
 
+def _path_of(target: Target, role: str) -> str:
+    """What a new session of a role has."""
+    with target.session(user=role, password="sample") as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW search_path")
+        return str((cursor.fetchone() or ("",))[0])
+
+
 def _write(target: Target, *statements: str) -> None:
     target.execute(*statements)
 
@@ -40,7 +47,7 @@ def test_check_mode_writes_nothing_and_shows_the_sql(playbooks: Playbooks) -> No
     before = state(playbooks.target)
     site = playbooks.start("site", "--diff", check=True, callback="default").wait().ok()
     _nothing_written(playbooks, before)
-    assert "57 of 57 steps would be done" in site.stdout
+    assert "60 of 60 steps would be done" in site.stdout
     for statement in (
         "CREATE SCHEMA tenant_kct AUTHORIZATION app_owner",
         "ALTER TABLE public.students SET SCHEMA tenant_kct",
@@ -63,6 +70,7 @@ def _files(directory: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.ordinary
 def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
     target = playbooks.target
     before = state(target)
@@ -71,13 +79,16 @@ def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
     playbooks.run("phase2").ok()
     assert disagreements(target, TARGETS) == []
     assert {(step["phase"]) for step in journaled(target)} == {1, 2}
+    for role in ("app_web", "app_worker", "reporting"):
+        assert _path_of(target, role).endswith("tenant_kct, tenant_shared, analytics, public"), role
     moved = state(target)
     assert differing(before.rows, moved.rows) == {}
     assert differing(before.sequences, moved.sequences) == {}
 
     for name in ("plan", "phase1", "phase2"):
         assert playbooks.run(name).ok().changed == 0, f"a second {name} has changed something"
-    playbooks.run("verify").ok()
+    verified = playbooks.run("verify").ok().report
+    assert "bare names, app_web" in verified.replace("\n", " ")
     _only_looked_at(playbooks, "rollback")
     require_same(moved, state(target))
 

@@ -221,6 +221,23 @@ class Server:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.remove()
 
+    def standby(self, **options: Any) -> Server:
+        """Return a hot standby of this running server, made by ``pg_basebackup`` and not started yet.
+
+        Args:
+            options: as for ``Server``, for example ``settings``.
+        """
+        copy = Server(major=self.major, password=self.password, **options)
+        try:
+            where = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-D", str(copy.data_dir)]
+            copy._run("pg_basebackup", *where, "-R", "-c", "fast", environment={"PGPASSWORD": self.password})
+            copy.log_file.touch(mode=0o600)
+            copy._account.own(copy.log_file)
+        except BaseException:
+            copy.remove()
+            raise
+        return copy
+
     # --- use ----------------------------------------------------------------------------------------------------
 
     def connect(self, database: str = "postgres", **options: Any) -> Connection:
@@ -253,10 +270,28 @@ class Server:
 
         The ``\\restrict`` lines are left out: their key is a new random one in every dump.
         """
-        arguments = ["--schema-only", "-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
-        dump = self._run("pg_dump", *arguments, environment={"PGPASSWORD": self.password})
-        lines = dump.splitlines(keepends=True)
+        lines = self.dump(database, "--schema-only").splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith(("\\restrict ", "\\unrestrict ")))
+
+    def dump(self, database: str, *options: str) -> str:
+        """Return what ``pg_dump`` of this server's own version writes.
+
+        Raises:
+            ServerError: it failed.
+        """
+        where = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
+        return self._run("pg_dump", *options, *where, environment={"PGPASSWORD": self.password})
+
+    def run_script(self, database: str, script: str, **variables: str) -> str:
+        """Run a script with this server's own psql as superuser, stopping at the first error, and return what it says."""
+        with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            self._account.own(Path(file.name))
+            arguments = ["-X", "-v", "ON_ERROR_STOP=1", "-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
+            for name, value in variables.items():
+                arguments += ["-v", f"{name}={value}"]
+            return self._run("psql", *arguments, "-f", file.name, environment={"PGPASSWORD": self.password})
 
     def log_text(self) -> str:
         """Return the whole server log."""

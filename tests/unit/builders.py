@@ -25,7 +25,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import place
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding, Plan, Step
-from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
+from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 
 OWNER = "app_owner"
 
@@ -154,7 +154,7 @@ def placed(seen: Catalog, wanted: Configuration | None = None) -> dict[str, str 
 
 def plan(seen: Catalog, wanted: Configuration | None = None, **values: Any) -> Plan:
     """A plan as the planner makes it."""
-    return make_plan(seen, wanted or configuration(), **values)
+    return plan_now(seen, (), wanted or configuration(), **values)
 
 
 def found(seen: Catalog, wanted: Configuration | None = None) -> tuple[Finding, ...]:

@@ -35,6 +35,13 @@ class FakeDatabase(Database):
         """As :meth:`rows`, found by the name of the query."""
         return self.rows(name, parameters)
 
+    def prepare(self, name: str, query: str) -> None:
+        """Nothing to plan."""
+
+    def execution(self, name: str, parameters: tuple[Any, ...]) -> str:  # noqa: ARG002  as in Database
+        """The name of the query, for the statement that would run it."""
+        return name
+
     def execute(self, statement: str, parameters: Any = None) -> int:  # noqa: ARG002  as in Database
         """Keep it, and let the test have its say."""
         self.sent.append(statement)
@@ -51,6 +58,10 @@ class FakeDatabase(Database):
             self.sent.append("ROLLBACK")
             raise
         self.sent.append("COMMIT")
+
+    def rollback(self) -> None:
+        """ROLLBACK."""
+        self.sent.append("ROLLBACK")
 
     @property
     def broken(self) -> bool:

@@ -92,7 +92,7 @@ def test_every_shared_variable_that_is_named_exists(document: Path) -> None:
     assert (
         named
         - shared_variables().keys()
-        - {"multischema_journal", "multischema_shemas", "multischema_identities", "multischema_view_problems", "multischema_record"}
+        - {"multischema_journal", "multischema_shemas", "multischema_moved_with_views", "multischema_record"}
         == set()
     )
 

@@ -120,6 +120,12 @@ def test_a_window_that_cannot_be_read_refuses_and_says_how_to_write_one(value: A
 # --- variable_problems ---
 
 SPECIFICATION: dict[str, Any] = {
+    "multischema_placement": {
+        "type": "list",
+        "elements": "dict",
+        "required_one_of": [["tables", "types"]],
+        "options": {"tables": {"type": "raw"}, "types": {"type": "raw"}},
+    },
     "multischema_workers": {"type": "int", "default": 1},
     "multischema_no_log": {"type": "bool", "default": True},
     "multischema_login_password": {"type": "str", "no_log": True},
@@ -151,6 +157,7 @@ def problems(**variables: Any) -> list[str]:
         {"deadline_s": "1.5"},
         {"schemas": [{"name": "a", "owner": None}]},
         {"schemas": []},
+        {"placement": [{"tables": "a"}, {"types": ["b"]}, {"tables": [], "types": "*"}]},
         {"window": {"start": 1}},
         {"login_password": "s3cr3t"},
     ],
@@ -172,6 +179,7 @@ def test_what_can_be_used_is_no_problem(fine: dict[str, Any]) -> None:
         ({"schemas": "a, b"}, "multischema_schemas is 'a, b': write a list of mappings with name, owner."),
         ({"schemas": ["a"]}, "multischema_schemas[0] is 'a': write a mapping with name, owner."),
         ({"schemas": [{"owner": "x"}]}, "multischema_schemas[0] has no name: every entry needs name."),
+        ({"placement": [{"types": None}]}, "multischema_placement[0] has no tables: every entry needs one of tables, types."),
         (
             {"schemas": [{"name": "a", "ownr": "x"}]},
             "multischema_schemas[0].ownr is unknown: write one of name, owner. Did you mean owner?",

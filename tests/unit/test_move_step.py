@@ -36,7 +36,7 @@ def test_one_table_with_a_view() -> None:
         "GRANT SELECT ON public.orders TO web",
     )
     assert step.undo == (
-        "LOCK TABLE tenant.orders IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE public.orders, tenant.orders IN ACCESS EXCLUSIVE MODE",  # the view first, as readers do
         "DROP VIEW public.orders",
         "ALTER TABLE tenant.orders SET SCHEMA public",
     )
@@ -71,7 +71,7 @@ def test_a_tree_is_locked_by_its_root_and_moves_root_first() -> None:
 def test_every_root_of_a_family_is_locked() -> None:
     step = build(table("father"), table("mother"), table("child", parents=["father", "mother"]))
     assert step.do[0] == "LOCK TABLE public.father, public.mother IN ACCESS EXCLUSIVE MODE"
-    assert step.undo[0] == "LOCK TABLE tenant.father, tenant.mother IN ACCESS EXCLUSIVE MODE"
+    assert step.undo[0] == "LOCK TABLE public.father, public.mother, public.child, tenant.father, tenant.mother IN ACCESS EXCLUSIVE MODE"
 
 
 def test_a_table_whose_parent_is_elsewhere_is_a_root_of_its_own() -> None:
@@ -155,8 +155,8 @@ def test_a_table_that_is_published_by_name_or_not_at_all_is_left_alone() -> None
 
 @pytest.mark.parametrize("one", [table("remote", "f"), table("fast", persistence="u")], ids=["foreign", "unlogged"])
 def test_what_cannot_be_published_is_not_added(one: Table) -> None:
-    assert publications_left(catalog(one, publications=(BY_SCHEMA,)), one) == []
-    assert publications_left(catalog(table("orders"), publications=(BY_SCHEMA,)), table("orders")) == [BY_SCHEMA]
+    assert publications_left(catalog(one, publications=(BY_SCHEMA,)), one, "tenant") == []
+    assert publications_left(catalog(table("orders"), publications=(BY_SCHEMA,)), table("orders"), "tenant") == [BY_SCHEMA]
 
 
 def test_what_stood_elsewhere_before_is_remembered_so_that_it_stays_there() -> None:
@@ -179,7 +179,7 @@ def test_names_are_quoted_wherever_they_stand() -> None:
         'CREATE VIEW "Old"."x""; --" WITH (security_invoker=true) AS SELECT * FROM "New"."x""; --"',
     )
     assert step.undo == (
-        'LOCK TABLE "New"."x""; --" IN ACCESS EXCLUSIVE MODE',
+        'LOCK TABLE "Old"."x""; --", "New"."x""; --" IN ACCESS EXCLUSIVE MODE',
         'DROP VIEW "Old"."x""; --"',
         'ALTER PUBLICATION "Big One" DROP TABLE ONLY "New"."x""; --"',
         'ALTER TABLE "New"."x""; --" SET SCHEMA "Old"',

@@ -8,7 +8,8 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import BOOKKEEPING_TABLES, Configuration
-from ansible_collections.dbops.multischema.plugins.module_utils.placement import is_glob, matches, place, table_names
+from ansible_collections.dbops.multischema.plugins.module_utils.globs import is_glob, matches
+from ansible_collections.dbops.multischema.plugins.module_utils.placement import place, table_names
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from tests.unit.builders import catalog, configuration, found, named, one, partition, placed, relation, table, view
 

@@ -135,8 +135,24 @@ class TestFindings:
         draft = Draft()
         draft.findings = [Finding("unplaced_table", "refuse", f"public.t{n:03d}", "Nobody decided.") for n in range(300)]
         found = page(draft)
-        assert "288 more refusals" in found.text
+        assert "The same of 299 others" in found.text
+        assert found.part("refusals").count("Nobody decided.") == 1
         assert all(f"public.t{n:03d}" in found.part("refusals") for n in range(300))
+
+    def test_many_different_texts_of_one_kind_are_folded_but_all_there(self) -> None:
+        draft = Draft()
+        draft.findings = [Finding("collision", "refuse", f"public.t{n:03d}", f"Reason {n}.") for n in range(300)]
+        found = page(draft)
+        assert "288 more refusals" in found.text
+        assert all(f"Reason {n}." in found.part("refusals") for n in range(300))
+
+    def test_what_a_finding_is_about_is_named_completely(self) -> None:
+        draft = Draft()
+        names = tuple(f"public.t{n:03d}" for n in range(300))
+        draft.findings = [Finding("view_limits", "warn", "public", "Much fails.", affects=names)]
+        part = page(draft).part("warnings")
+        assert "300 objects" in part
+        assert all(name in part for name in names)
 
     def test_what_the_plan_does_by_itself_is_collapsed(self) -> None:
         part = page(campus()).html.split('id="automatic"')[1]

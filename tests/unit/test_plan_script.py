@@ -8,6 +8,7 @@ import re
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
+from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_script
 from tests.support.plan_documents import HOSTILE, SERVER, Draft, campus, hostile, large, refused
 
@@ -40,8 +41,8 @@ def render(draft: Draft, **options: int) -> str:
     return plan_script.render(json.loads(json.dumps(draft.document())), **options)
 
 
-def expected(draft: Draft, timeout: str = "50ms") -> list[str]:
-    return [sql for step in draft.plan().steps for sql in ("BEGIN", f"SET LOCAL lock_timeout = '{timeout}'", *step.do, "COMMIT")]
+def expected(draft: Draft, timeout_ms: int = 50) -> list[str]:
+    return [sql for step in draft.plan().steps for sql in of_step(step, False, timeout_ms).statements]
 
 
 def without_refusals(draft: Draft) -> Draft:
@@ -62,7 +63,7 @@ def test_it_runs_every_step_as_one_transaction_and_nothing_else(draft: Draft) ->
 
 
 def test_the_lock_timeout_is_a_parameter() -> None:
-    assert statements(render(campus(), lock_timeout_ms=200))[4:] == expected(campus(), "200ms")
+    assert statements(render(campus(), lock_timeout_ms=200))[4:] == expected(campus(), 200)
 
 
 def test_the_head_says_what_it_is() -> None:
@@ -90,9 +91,7 @@ def test_the_undo_is_there_in_reverse_and_never_runs() -> None:
     undo = script[script.index("How it is undone") :]
     assert all(line.startswith("--") for line in undo.splitlines()[1:])
     lines = [line[3:] for line in undo.splitlines()]
-    wanted = [
-        f"{sql};" for step in reversed(draft.plan().steps) for sql in ("BEGIN", "SET LOCAL lock_timeout = '50ms'", *step.undo, "COMMIT")
-    ]
+    wanted = [f"{sql};" for step in reversed(draft.plan().steps) for sql in ("BEGIN", "SET LOCAL lock_timeout = 50", *step.undo, "COMMIT")]
     assert [line for line in lines if line in set(wanted)] == wanted
 
 
@@ -102,7 +101,7 @@ def test_the_undo_of_a_name_with_a_newline_can_be_uncommented() -> None:
     undo = render(draft).split("How it is undone")[1].split("-- Undo step 1:")[1].splitlines()[1:]
     assert statements("\n".join(line[3:] for line in undo)) == [
         "BEGIN",
-        "SET LOCAL lock_timeout = '50ms'",
+        "SET LOCAL lock_timeout = 50",
         'DROP VIEW public."two\nlines"',
         'ALTER TABLE tenant_kct."two\nlines" SET SCHEMA public',
         "COMMIT",

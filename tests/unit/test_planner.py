@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, ForeignKey, Role
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
 from ansible_collections.dbops.multischema.plugins.module_utils.planner import make_plan
+from ansible_collections.dbops.multischema.plugins.module_utils.reading import Readings
 from tests.unit.builders import (
     OWNER,
     catalog,
@@ -85,7 +86,7 @@ def test_a_table_for_a_schema_that_is_not_listed_gets_no_step() -> None:
 def test_the_plan_never_raises_for_what_is_in_a_database() -> None:
     made = plan(catalog(source_schema="nowhere"), configuration({"a": "x"}, source_schema="nowhere"))
     assert made.status == "refused"
-    assert make_plan(Catalog(server(), "public"), configuration()).status == "refused"
+    assert make_plan(Catalog(server(), "public"), configuration(), Readings()).status == "refused"
 
 
 def test_placements_say_where_every_table_goes_and_why() -> None:

@@ -17,7 +17,7 @@ Answers = dict[str, Any]
 
 
 def ask(check: Callable[[Question], Iterator[Check]], answers: Answers, **values: Any) -> list[Check]:
-    settings = {"lock_timeout_ms": 50, "oids": [], "largest_step": 1, **values}
+    settings = {"lock_timeout_ms": 50, "oids": [], "locks": 1, **values}
     return list(check(Question(FakeDatabase(answers), **settings)))
 
 
@@ -57,17 +57,20 @@ VACUUM = {"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM publ
         ("accepts_ddl", WRITABLE, {}, "pass"),
         ("accepts_ddl", {**WRITABLE, "pg_is_in_recovery": [(True,)]}, {}, "fail"),
         ("accepts_ddl", {**WRITABLE, "pg_settings": [("on",)]}, {}, "fail"),
+        ("event_triggers", {"pg_event_trigger": [(1,)], "pg_settings": [("session_replication_role", "replica")]}, {}, "warn"),
         ("lock_timeout", {"pg_settings": [("1000",)]}, {}, "pass"),
         ("lock_timeout", {"pg_settings": [("1000",)]}, {"lock_timeout_ms": 999}, "pass"),
         ("lock_timeout", {"pg_settings": [("1000",)]}, {"lock_timeout_ms": 1000}, "fail"),
         ("lock_timeout", {"pg_settings": [("1000",)]}, {"lock_timeout_ms": 0}, "fail"),
         ("lock_timeout", {"pg_settings": [("50",)]}, {}, "fail"),
-        ("lock_table", {"pg_settings": [("10",)]}, {"largest_step": 49}, "pass"),  # of 10 * (10 + 10) slots
-        ("lock_table", {"pg_settings": [("10",)]}, {"largest_step": 50}, "fail"),
+        ("lock_table", {"max_locks_per_transaction": [(200,)]}, {"locks": 49}, "pass"),
+        ("lock_table", {"max_locks_per_transaction": [(200,)]}, {"locks": 50}, "fail"),
         ("visibility", {"pg_has_role": [(True,)]}, {}, "pass"),
         ("visibility", {"pg_has_role": [(False,)]}, {}, "warn"),
         ("prepared_transactions", {}, {}, "pass"),
-        ("prepared_transactions", {"pg_prepared_xacts": [("tx-1", "web", 90)]}, {}, "fail"),
+        ("prepared_transactions", {"pg_locks": [holder(pid=None, gid="tx-1")], "pg_prepared_xacts": [("tx-1", "web", 90)]}, {}, "fail"),
+        ("prepared_transactions", {"pg_locks": [holder(pid=None, gid="tx-2")], "pg_prepared_xacts": [("tx-1", "web", 90)]}, {}, "warn"),
+        ("prepared_transactions", {"pg_locks": [], "pg_prepared_xacts": [("tx-1", "web", 90)]}, {}, "warn"),
         ("dumps", {}, {}, "pass"),
         ("dumps", {"pg_stat_activity": [(7, "backup", "pg_dump", 90)]}, {}, "fail"),
         ("blockers", {}, {}, "pass"),
@@ -76,12 +79,20 @@ VACUUM = {"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM publ
         ("blockers", {"pg_locks": [holder(**VACUUM, age=3.0)]}, {}, "pass"),
         ("blockers", {"pg_locks": [holder(**{**VACUUM, "query": "autovacuum: VACUUM x (to prevent wraparound)"}, age=3.0)]}, {}, "fail"),
         ("standbys", {"pg_stat_replication": [("replica", "streaming")]}, {}, "warn"),
-        ("connections", {"max_connections": [(90, 100)]}, {}, "pass"),
-        ("connections", {"max_connections": [(91, 100)]}, {}, "warn"),
+        ("connections", {"max_connections": [(88, 100)]}, {}, "pass"),
+        ("connections", {"max_connections": [(89, 100)]}, {}, "warn"),
+        ("connections", {"max_connections": [(89, 100)]}, {"probe": False}, "pass"),
+        ("connections", {"max_connections": [(81, 100)]}, {"workers": 4}, "pass"),
+        ("connections", {"max_connections": [(82, 100)]}, {"workers": 4}, "warn"),
     ],
 )
 def test_a_check_gives_its_verdict(check: str, answers: Answers, values: dict[str, Any], status: str) -> None:
     assert only(ask(getattr(readiness, check), answers, **values)).status == status
+
+
+def test_event_triggers_that_do_not_exist_are_nothing_to_say() -> None:
+    assert ask(readiness.event_triggers, {"pg_event_trigger": [(0,)], "pg_settings": [("event_triggers", "off")]}) == []
+    assert ask(readiness.event_triggers, {"pg_event_trigger": [(3,)], "pg_settings": []}) == []
 
 
 def test_no_standby_is_nothing_to_say() -> None:
@@ -94,7 +105,8 @@ def test_who_stands_in_the_way_is_named() -> None:
 
 
 def test_each_prepared_transaction_and_each_dump_is_named() -> None:
-    prepared = ask(readiness.prepared_transactions, {"pg_prepared_xacts": [("tx-1", "web", 90), ("tx-2", "web", 9)]})
+    answers = {"pg_locks": [], "pg_prepared_xacts": [("tx-1", "web", 90), ("tx-2", "web", 9)]}
+    prepared = ask(readiness.prepared_transactions, answers)
     assert [check.detail.split(" of ")[0] for check in prepared] == ["'tx-1'", "'tx-2'"]
     running = ask(readiness.dumps, {"pg_stat_activity": [(7, "backup", "pg_dump", 90), (8, "backup", "pg_dumpall", 1)]})
     assert len(running) == 2

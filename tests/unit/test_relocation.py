@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils import relocation
+from ansible_collections.dbops.multischema.plugins.module_utils import relocation, step_transaction
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import KEPT
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator, check_pace
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
+from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from tests.unit.builders import catalog, configuration, journaled, oid, partition, plan, table
 from tests.unit.fake_database import FakeDatabase, refusal
 from tests.unit.test_readiness import holder
@@ -74,7 +76,7 @@ def test_a_step_and_its_journal_row_are_one_transaction(clock: Clock) -> None:
     assert (outcome.step_id, outcome.attempts, outcome.longest_wait_ms, outcome.waited_for) == ("create_schema:tenant", 1, 0.0, [])
     assert database.sent == [
         "BEGIN",
-        "SET LOCAL lock_timeout = 50; SET LOCAL statement_timeout = 0",
+        "SET LOCAL lock_timeout = 50",
         "CREATE SCHEMA tenant",
         "multischema_record",
         "COMMIT",
@@ -261,7 +263,13 @@ def test_what_can_only_be_a_vacuum_is_cancelled_where_its_activity_is_hidden(clo
     assert "probably an autovacuum worker" in outcome.waited_for[0]
 
 
-@pytest.mark.parametrize("other", [{"user": "web"}, {"mode": "AccessShareLock"}, {"backend_type": "client backend"}])
+@pytest.mark.parametrize("mode", ["RowExclusiveLock", "AccessExclusiveLock"])
+def test_the_lock_on_an_index_and_the_one_of_the_truncation_are_a_vacuum_s_too(clock: Clock, mode: str) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**HIDDEN, mode=mode)])
+    assert [outcome.cancelled for outcome in relocator(database).apply([STEP])] == [1]
+
+
+@pytest.mark.parametrize("other", [{"user": "web"}, {"backend_type": "client backend"}])
 def test_what_may_be_a_session_is_not(clock: Clock, other: dict[str, str]) -> None:
     database = Server(LOCK_TIMEOUT, blockers=[holder(**{**HIDDEN, "mode": "ShareUpdateExclusiveLock", **other})])
     assert [outcome.cancelled for outcome in relocator(database).apply([STEP])] == [0]
@@ -279,6 +287,50 @@ def test_without_the_right_to_cancel_one_attempt_waits_for_the_deadlock_check(cl
     assert len(list(relocator(database).apply([STEP]))) == 1
     limits = [text for text in database.sent if text.startswith("SET LOCAL lock_timeout")]
     assert [limit.split(";")[0] for limit in limits] == ["SET LOCAL lock_timeout = 50", "SET LOCAL lock_timeout = 1300"]
+
+
+def test_a_vacuum_that_outlives_the_long_attempt_is_refused_and_not_waited_for_again(clock: Clock) -> None:
+    """What else it does, a role without pg_monitor may not see: one that prevents wraparound would stall readers again and again."""
+    database = Server(*[LOCK_TIMEOUT] * 9, blockers=[holder(**HIDDEN)], pg_cancel_backend=refusal("42501"))
+    with pytest.raises(StepFailed, match="an autovacuum does not give way: pid 7") as caught:
+        list(relocator(database).apply([STEP]))
+    assert "pg_monitor" in caught.value.remedy
+    limits = [text.split(";")[0] for text in database.sent if text.startswith("SET LOCAL lock_timeout")]
+    assert limits == ["SET LOCAL lock_timeout = 50", "SET LOCAL lock_timeout = 1300"]
+
+
+def test_readers_that_come_and_go_do_not_protect_a_vacuum(clock: Clock) -> None:
+    database = Server(LOCK_TIMEOUT, blockers=[holder(**VACUUM), holder(pid=8, age=-1.0)])
+    assert [outcome.cancelled for outcome in relocator(database).apply([STEP])] == [1]
+
+
+def test_where_ages_are_hidden_who_was_there_before_stays(clock: Clock) -> None:
+    reader = holder(**{**HIDDEN, "user": "web"}, pid=8)
+    database = Server(*[LOCK_TIMEOUT] * 3, blockers=[holder(**HIDDEN), reader], pg_cancel_backend=refusal("42501"))
+    list(relocator(database).apply([STEP]))
+    limits = [text.split(";")[0] for text in database.sent if text.startswith("SET LOCAL lock_timeout")]
+    assert limits == ["SET LOCAL lock_timeout = 50"] * 4
+
+
+def test_a_standby_that_is_behind_is_waited_for_and_named(clock: Clock) -> None:
+    database = Server(pg_stat_replication=[("replica at 10.0.0.7", 12.34, 5000)])
+    with pytest.raises(StepFailed, match=r"standby replica at 10\.0\.0\.7 is 12\.3 s behind"):
+        list(Relocator(database, "r1", Pace(deadline_s=3.0, max_replay_lag_s=5.0)).apply([STEP]))
+    assert database.count("BEGIN") == 0
+    assert 3.0 <= clock.now - 1000.0 < 4.0
+
+
+def test_a_stop_while_a_standby_is_waited_for_leaves_the_step_unfinished(clock: Clock) -> None:
+    database = Server(pg_stat_replication=[("replica", 12.34, 5000)])
+    worker = Relocator(database, "r1", Pace(max_replay_lag_s=5.0), lambda: clock.now > 1001.0)
+    assert list(worker.apply([STEP])) == []
+    assert worker.unfinished is not None
+    assert worker.unfinished.waited_for[0].startswith("standby replica")
+
+
+def test_nobody_looks_at_standbys_where_that_is_switched_off(clock: Clock) -> None:
+    database = Server(pg_stat_replication=[("replica", 12.34, 5000)])
+    assert len(list(Relocator(database, "r1", Pace(max_replay_lag_s=0.0)).apply([STEP]))) == 1
 
 
 # --- limits ---
@@ -351,7 +403,7 @@ def test_a_move_that_moved_exactly_what_was_planned_is_recorded(clock: Clock) ->
 def test_the_lock_on_a_tree_has_a_limit_as_a_whole(clock: Clock) -> None:
     database = Moving(identities("tenant"))
     moving(database)
-    limit = 50 + relocation.PER_MEMBER_MS * len(MOVE.members)
+    limit = 50 + step_transaction.PER_MEMBER_MS * len(MOVE.members)
     assert f"SET LOCAL lock_timeout = 50; SET LOCAL statement_timeout = {limit}" in database.sent
     assert database.sent.index("SET LOCAL statement_timeout = 0") > database.sent.index("LOCK TABLE public.events IN ACCESS EXCLUSIVE MODE")
 
@@ -404,3 +456,109 @@ def test_an_undo_that_leaves_something_behind_is_rolled_back(clock: Clock) -> No
     with pytest.raises(StepFailed, match="and not in public"):
         list(relocator(database).roll_back([(entry, replace(MOVE))]))
     assert "multischema_record_undone" not in database.sent
+
+
+# --- a step that is sent as a whole ---
+
+ONE = catalog(table("orders"))
+SINGLE: Step = plan(ONE, configuration(schemas=[{"name": "tenant"}])).steps[-1]
+
+
+def stands(schema: str, **changes: Any) -> dict[int, dict[str, Any]]:
+    return {m.oid: {**dict.fromkeys(KEPT, 1), "name": m.name, "schema": schema, **changes} for m in SINGLE.members}
+
+
+FORMER = {oid: Former("public", False, "(kept)", identity) for oid, identity in stands("public").items()}
+
+
+def proof_row(member: Any, schema: str, *, kept: str = "(kept)", fits: bool = True) -> tuple[Any, ...]:
+    """What the query behind the work returns."""
+    return (member.oid, schema, False, kept, 4711, "digest", fits)
+
+
+class Whole(Moving):
+    """Answers the message of a whole step with the proof, or refuses it; then statement by statement as `Moving`."""
+
+    def __init__(self, *rows: tuple[Any, ...], refused: str | None = None, **answers: Any) -> None:
+        super().__init__(stands("tenant"), stands("public"), **answers)
+        self.proof, self.refused = list(rows), refused
+
+    def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        if query.startswith("BEGIN;"):
+            self.sent.append(query)
+            if self.refused:
+                raise refusal(self.refused)
+            return self.proof
+        return super().rows(query, parameters)
+
+
+def whole(database: Whole, before: dict[int, Former] | None = None) -> Outcome:
+    known = FORMER if before is None else before
+    (outcome,) = Relocator(database, "run-1", Pace(50, 300.0), before=known).apply([SINGLE])
+    return outcome
+
+
+ALL_MOVED = [proof_row(member, "tenant") for member in SINGLE.members]
+
+
+def test_a_step_whose_objects_are_known_takes_three_messages(clock: Clock) -> None:
+    database = Whole(*ALL_MOVED)
+    assert whole(database).attempts == 1
+    assert [text.split("\n")[0] for text in database.sent] == ["BEGIN;", "multischema_record", "COMMIT"]
+    assert database.sent[0].split(";\n") == [*of_step(SINGLE, False, 50).statements[:-1], "multischema_moved_with_views"]
+
+
+def test_what_has_changed_since_it_was_read_is_looked_at_again_under_the_lock(clock: Clock) -> None:
+    database = Whole(*[proof_row(member, "tenant", kept="(rewritten)") for member in SINGLE.members])
+    assert whole(database).attempts == 2
+    assert database.sent.count("multischema_record") == 1
+    assert database.sent.index("ROLLBACK") < database.sent.index("multischema_identities") < database.sent.index("multischema_record")
+
+
+def test_a_statement_that_is_refused_in_a_whole_step_is_found_one_by_one(clock: Clock) -> None:
+    database = Whole(refused="42P07")
+    database.on_execute = lambda text: _raise(refusal("42P07")) if text.startswith("CREATE VIEW") else None
+    with pytest.raises(StepFailed, match="statement: "):
+        whole(database)
+    assert database.count("CREATE VIEW") == 1
+    assert "multischema_record" not in database.sent
+
+
+def test_a_lock_that_is_not_had_is_tried_again_as_a_whole(clock: Clock) -> None:
+    database = Whole(*ALL_MOVED, refused=LOCK_TIMEOUT)
+    database.answers["pg_locks"] = [holder()]
+    ask = database.rows
+
+    def once(query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        try:
+            return ask(query, parameters)
+        finally:
+            database.refused = None
+
+    database.rows = once  # type: ignore[method-assign]
+    outcome = whole(database)
+    assert (outcome.attempts, outcome.waited_for[0][:5]) == (2, "pid 7")
+    assert database.count("BEGIN;") == 2
+
+
+def test_a_view_that_is_not_the_same_at_first_sight_is_compared_thoroughly(clock: Clock) -> None:
+    rows = [proof_row(member, "tenant", fits=False) for member in SINGLE.members]
+    database = Whole(*rows)
+    assert whole(database).attempts == 1
+    assert "multischema_view_problems" in database.sent
+    with pytest.raises(StepFailed, match=r"the view public\.orders is missing"):
+        whole(Whole(*rows, multischema_view_problems=[("orders", "is missing")]))
+
+
+def test_a_whole_step_without_its_lease_is_rolled_back(clock: Clock) -> None:
+    database = Whole(*ALL_MOVED, multischema_record=[])
+    with pytest.raises(JournalError, match="lost its lease"):
+        whole(database)
+    assert database.sent[-1] == "ROLLBACK"
+
+
+def test_what_was_not_read_before_is_done_one_statement_at_a_time(clock: Clock) -> None:
+    database = Whole()
+    assert whole(database, before={}).attempts == 1
+    assert database.count("BEGIN;") == 0
+    assert "multischema_identities" in database.sent

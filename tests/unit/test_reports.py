@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import ColumnDefault, Extension, Role
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check, passed, report, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import (
-    MOST_FINDINGS,
+    MOST_OF_A_KIND,
     finding_lines,
     plan_report,
     size_text,
@@ -18,7 +21,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report impo
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from tests.support.plan_documents import campus, large, refused
-from tests.unit.builders import catalog, configuration, plan, schema, table
+from tests.unit.builders import OWNER, catalog, configuration, mover, oid, partition, plan, schema, sequence, statistics, table
 
 COLUMNS = 100
 LONG = "It was found that the application holds a lock on this table and does not give it back for a while. " * 4
@@ -96,10 +99,58 @@ def test_what_a_person_accepted_is_shown_with_the_reason() -> None:
     assert "Do that." not in text
 
 
-def test_very_many_findings_are_counted() -> None:
-    lines = finding_lines(Finding("x", "warn", f"public.t{n}", "It is so.") for n in range(MOST_FINDINGS + 3))
-    assert len(lines) == MOST_FINDINGS + 1
-    assert "and 3 more" in lines[-1]
+def test_what_is_said_of_many_objects_is_said_once() -> None:
+    lines = finding_lines(Finding("x", "warn", f"public.t{n}", "It is so.", "Do that.") for n in range(300))
+    text = " ".join(" ".join(lines).split())
+    assert text == "- x: 300 objects (public.t0, public.t1, public.t2, public.t3 and 296 more): It is so. → Do that."
+
+
+def test_a_text_that_names_its_object_is_folded_too_and_says_so() -> None:
+    names = ("orders", 'Line "x"', "users")
+    found = [Finding("x", "refuse", Name("public", n).as_string(), f"{n} has no rule.", f"Add {n!r}.") for n in names]
+    text = " ".join(" ".join(finding_lines(found)).split())
+    assert text.count("has no rule") == 1
+    assert "3 objects" in text
+    assert "(of public.orders; likewise of the others)" in text
+
+
+def test_different_texts_of_one_kind_are_counted_after_a_few() -> None:
+    found = [Finding("x", "warn", f"public.t{n}", f"Reason {chr(97 + n)}.") for n in range(10)]
+    text = " ".join(" ".join(finding_lines(found)).split())
+    assert text.count("Reason") == MOST_OF_A_KIND
+    assert "x: 7 more like these: public.t3, public.t4, public.t5, public.t6 and 3 more." in text
+
+
+def test_what_differs_in_what_may_be_done_is_not_folded() -> None:
+    found = [Finding("x", "refuse", f"public.t{n}", "It is so.", "", n == 0) for n in range(2)]
+    assert len(finding_lines(found)) == 2
+
+
+def test_the_objects_that_a_finding_is_about_are_shortened() -> None:
+    (finding, names) = finding_lines([Finding("x", "warn", "public", "It is so.", affects=tuple(f"t{n}" for n in range(9)))])
+    assert finding == "  - x: public: It is so."
+    assert names.strip() == "t0, t1, t2, t3 and 5 more"
+
+
+def test_the_report_of_a_large_database_is_still_read_by_a_person() -> None:
+    kept = ColumnDefault("state", "'new'::text")
+    tables = [
+        table(f"t{n:03}", sequences=(sequence(f"t{n:03}_id_seq"),), defaults=(kept,), statistics=(statistics(f"s{n:03}"),))
+        for n in range(400)
+    ]
+    trees = [table(f"events_{n}", "p") for n in range(30)]
+    routines = [Routine(oid(f"f{n}"), "public", f"f{n}", f"public.f{n}()", row_types=(oid(f"t{n:03}"),)) for n in range(200)]
+    made = plan(catalog(*tables, *trees, routines=tuple(routines), roles=[Role(OWNER, mover_can_become=False)], server=mover()))
+    assert len(made.findings) > 800
+    assert len(plan_report(made, 430, {})) < 120
+
+
+def test_backups_come_first_among_the_warnings() -> None:
+    seen = catalog(table("a", "p"), partition("a_1", "a"), extensions=(Extension("pg_stat_statements", "public"),))
+    warnings = [f.id for f in plan(seen).findings if f.severity == "warn"]
+    assert warnings[0] == "dump_by_name"
+    assert len(warnings) > 4
+    assert warnings[1:] == sorted(warnings[1:])
 
 
 @pytest.mark.parametrize(
@@ -162,9 +213,9 @@ def test_the_time_to_go_is_not_guessed_before_anything_is_done_or_when_all_is() 
 
 def test_who_stands_in_the_way_is_said() -> None:
     shown, lines = progress()
-    shown.show({**outcome(attempts=3), "title": "Move public.a to tenant", "waited_for": ["pid 7, user web", "pid 8, user web"]})
+    shown.show([{**outcome(attempts=3), "title": "Move public.a to tenant", "waited_for": ["pid 7, user web", "pid 8, user web"]}])
     assert lines[1] == "  waiting: Move public.a to tenant. In front: pid 7, user web; pid 8, user web"
-    shown.show({**outcome(), "title": "Move public.a to tenant", "waited_for": []})
+    shown.show([{**outcome(), "title": "Move public.a to tenant", "waited_for": []}])
     assert len(lines) == 3
 
 
@@ -181,8 +232,42 @@ def test_the_line_about_who_is_in_front_fits() -> None:
         "pid 12345, user shop_web, puma: cluster worker 2, idle in transaction, for 12.3 s, holds AccessShareLock on orders: "
         + "SELECT x " * 17
     )
-    shown.show({**outcome(attempts=3), "title": "Move public.orders with 12 members to tenant_shared", "waited_for": [who]})
+    shown.show([{**outcome(attempts=3), "title": "Move public.orders with 12 members to tenant_shared", "waited_for": [who]}])
     assert max(len(part) for line in lines for part in line.splitlines()) <= COLUMNS
+
+
+def read(longest_ms: float, on: str, **failed: int) -> dict[str, Any]:
+    return outcome(stall={"reads": 2, "longest_ms": longest_ms, "on": on, "failed": failed})
+
+
+def test_the_longest_stall_of_a_reader_is_said_while_it_grows() -> None:
+    shown, lines = progress()
+    shown.add([read(3.0, "public.a"), read(38.2, "public.b"), read(1.0, "public.c")])
+    shown.show()
+    assert lines[1] == "  longest stall of a reader 38 ms on public.b, so far"
+    shown.add([read(20.0, "public.d")])
+    shown.show()
+    assert len(lines) == 3
+    assert shown.stall_summary() == "Longest stall of a reader 38 ms on public.b, of 8 reads while the tables moved."
+
+
+def test_what_a_reader_notices_of_a_waiting_step_counts_too() -> None:
+    shown, _ = progress()
+    shown.show([{**read(51.0, "public.a"), "title": "Move", "waited_for": []}])
+    assert shown.stall.longest_ms == 51.0
+
+
+def test_reads_that_failed_are_said() -> None:
+    shown, _ = progress()
+    shown.add([read(3.0, "public.a", gone=2)])
+    assert shown.stall_summary().endswith("; of further reads 2 failed: gone.")
+
+
+def test_where_nobody_could_read_the_reason_is_said() -> None:
+    shown, _ = progress()
+    assert shown.stall_summary() == ""
+    shown.probe_off = "too many connections"
+    assert shown.stall_summary() == "No reader has measured what the application notices: too many connections."
 
 
 def test_the_summary_says_what_it_took() -> None:

@@ -12,9 +12,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     ForeignKey,
     Publication,
     Relation,
-    Routine,
     TypeName,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 from tests.unit.builders import (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Dependent, Publication, Role, SchemaObject, View
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import PathSetting, PathUser
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
 from tests.unit.builders import (
@@ -358,3 +359,36 @@ def test_names_are_quoted_in_what_is_added() -> None:
     now = with_table(partition('p"; --', "Events", schema="New"), now=now)
     way = plan_rollback(now, journaled(steps))
     assert undo_of(way, 'move:public."Events"')[-1] == 'ALTER TABLE "New"."p""; --" SET SCHEMA public'
+
+
+WITH_PATH = catalog(table("orders"), path_users=(PathUser("web", uses=("public",)),), search_paths=(PathSetting("web", True, "public"),))
+PATH_STEP = plan(WITH_PATH, configuration(application_roles=["web"])).steps[-1]
+
+
+def path_back(value: str | None, accepted: Iterable[tuple[str, str]] = (), **values: Any) -> WayBack:
+    settings = (PathSetting("web", True, value),) if value is not None else ()
+    return plan_rollback(replace(WITH_PATH, search_paths=settings, **values), journaled([PATH_STEP]), frozenset(accepted))
+
+
+def test_a_path_goes_back_to_the_former_one() -> None:
+    way = path_back("tenant, public")
+    assert way.refusals == ()
+    assert way.steps[0][1].undo == ("ALTER ROLE web IN DATABASE shop SET search_path = public",)
+
+
+def test_a_path_that_is_as_it_was_or_whose_role_is_gone_needs_no_undo() -> None:
+    for way in (path_back("public"), path_back("tenant, public", path_users=())):
+        assert (way.refusals, way.steps[0][1].undo) == ((), ())
+
+
+@pytest.mark.parametrize("value", ["theirs", None])
+def test_a_path_that_someone_has_set_since_is_refused_or_left(value: str | None) -> None:
+    finding = one(path_back(value).refusals, "search_path_changed")
+    assert (finding.object, finding.acceptable) == ("web", True)
+    way = path_back(value, [("search_path_changed", "web")])
+    assert (way.refusals, way.steps[0][1].undo) == ((), ())
+
+
+def test_a_path_that_cannot_be_set_any_more_stops_the_rollback_before_it_begins() -> None:
+    users = (replace(WITH_PATH.path_users[0], may_configure=False),)
+    assert one(path_back("tenant, public", path_users=users).refusals, "undo_impossible").object == "web"

@@ -60,4 +60,4 @@ def test_each_kind_of_object_has_its_word() -> None:
 
 
 def test_every_kind_of_step_is_registered_in_the_order_in_which_it_runs() -> None:
-    assert list(KINDS) == ["create_schema", "grant_usage", "default_privileges", "move_tables"]
+    assert list(KINDS) == ["create_schema", "grant_usage", "default_privileges", "move_tables", "move_type", "routine_path", "search_path"]

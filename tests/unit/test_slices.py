@@ -137,13 +137,23 @@ def test_entries_of_the_journal_are_known_by_their_step(clock: Clock) -> None:
 
 def test_one_deadline_runs_over_all_slices_of_a_step(clock: Clock) -> None:
     host = Host(clock, seconds=4.0)
-    waiting = {**outcome("s0", attempts=5), "title": "Move it", "waited_for": ["pid 7"]}
+    waiting = [{**outcome("s0", attempts=5, elapsed_ms=3500.0), "title": "Move it", "waited_for": ["pid 7"]}]
     host.script = [{"outcomes": [], "waiting": waiting}, {"outcomes": [], "waiting": waiting}, {"outcomes": [outcome("s0")]}]
     work, said = cut(host, steps(2))
     work.run()
-    assert [call["spent_s"] for call in host.calls] == [0.0, 4.0, 8.0, 0.0]
+    assert [call["tried"] for call in host.calls] == [{}, {"s0": (3.5, 5)}, {"s0": (7.5, 10)}, {}]
     assert [line for line in said if "In front: pid 7" in line]
     assert work.progress.retries == 10
+
+
+def test_each_step_that_workers_are_at_has_a_deadline_of_its_own(clock: Clock) -> None:
+    """Also while the other workers get on: a step in a worker's hands must not be tried for ever."""
+    host = Host(clock, seconds=4.0)
+    waiting = [{**outcome("s0", elapsed_ms=4000.0), "title": "Move it", "waited_for": ["pid 7"]}]
+    host.script = [{"outcomes": [outcome("s1")], "waiting": waiting}, {"outcomes": [outcome("s2")], "waiting": waiting}]
+    work, _ = cut(host, steps(4))
+    work.run()
+    assert [call["tried"] for call in host.calls] == [{}, {"s0": (4.0, 1)}, {"s0": (8.0, 2)}]
 
 
 def test_an_interruption_ends_the_run(clock: Clock) -> None:

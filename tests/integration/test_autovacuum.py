@@ -1,0 +1,118 @@
+"""A real autovacuum worker in front: an ordinary one gives way, one that prevents wraparound is left alone and named."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, blockers
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
+from tests.integration.core import Core
+from tests.integration.databases import Target, wait_until
+from tests.integration.evidence import disagreements, journaled
+from tests.integration.probes import Reader
+
+# So slow that it lasts; with an index, on which a vacuum holds another kind of lock than on the table.
+SQL = """
+CREATE TABLE notes (id int PRIMARY KEY, body text) WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_analyze_threshold = 2000000000,
+  autovacuum_vacuum_insert_threshold = -1);
+INSERT INTO notes SELECT n, repeat('x', 500) FROM generate_series(1, 20000) n;
+"""
+WRAPAROUND_SQL = """
+ALTER TABLE notes SET (autovacuum_freeze_max_age = 100000);
+DO $$ BEGIN FOR n IN 1..100100 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$;
+"""
+ROLE = "vacuumed"
+VALUES = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["notes"]}]}
+_WORKER = """
+SELECT min(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'autovacuum worker'
+   AND query LIKE 'autovacuum: VACUUM%public.notes%'
+"""
+
+
+@contextlib.contextmanager
+def autovacuum(target: Target) -> Iterator[int]:
+    """A worker that is at work on the table; gives its pid."""
+    target.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'", "SELECT pg_reload_conf()")
+    try:
+        wait_until(lambda: target.value(_WORKER) is not None, "an autovacuum works on the table")
+        yield int(target.value(_WORKER))
+    finally:
+        target.execute("ALTER SYSTEM RESET autovacuum_naptime", "SELECT pg_reload_conf()")
+
+
+def migration(target: Target, *granted: str) -> Core:
+    """Of the table, by a superuser; where roles are granted, by an ordinary role that has them."""
+    target.execute(SQL)
+    core = Core(target, VALUES, Pace(50, 30, probe=True))
+    if granted:
+        target.execute(
+            f"DROP ROLE IF EXISTS {ROLE}",
+            f"CREATE ROLE {ROLE} LOGIN PASSWORD 'v'",
+            f"ALTER TABLE notes OWNER TO {ROLE}",
+            f"GRANT CREATE ON DATABASE {target.name} TO {ROLE}",
+            f"GRANT CREATE ON SCHEMA public TO {ROLE}",
+            *(f"GRANT {name} TO {ROLE}" for name in granted if name),
+        )
+        core.user, core.password = ROLE, "v"
+    return core
+
+
+MAY_CANCEL = [pytest.param((), id="superuser"), pytest.param(("pg_signal_autovacuum_worker",), id="pg_signal_autovacuum_worker")]
+MAY_NOT = [pytest.param(("",), id="ordinary"), pytest.param(("pg_signal_backend", "pg_monitor"), id="pg_signal_backend")]
+
+
+@pytest.mark.parametrize("granted", [*MAY_CANCEL, *MAY_NOT])
+def test_an_ordinary_autovacuum_gives_way(empty: Target, granted: tuple[str, ...], record_property: Callable[[str, object], None]) -> None:
+    if "pg_signal_autovacuum_worker" in granted and empty.server.major < 18:
+        assert empty.value("SELECT count(*) FROM pg_roles WHERE rolname = 'pg_signal_autovacuum_worker'") == 0
+        return
+    core = migration(empty, *granted)
+    empty.execute("DELETE FROM notes")
+    with autovacuum(empty) as pid, Reader(empty, "public", "notes") as reader:
+        work = core.apply()
+        assert empty.value("SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND state = 'active'", (pid,)) == 0
+    may = granted in [parameter.values[0] for parameter in MAY_CANCEL]
+    stall = work.progress.stall.longest_ms
+    record_property("longest_stall_ms", [round(stall), round(reader.longest_s * 1000)])
+    assert core.left() == []
+    assert disagreements(empty, ["past"]) == []
+    assert reader.errors == []
+    assert (work.progress.cancelled > 0) == may
+    if may:
+        assert work.progress.longest_wait_ms < 900, "nothing has waited for deadlock_timeout"
+        assert reader.longest_s < 0.9
+    else:
+        assert 900 <= stall < 2500, "the one attempt lasts a little longer than deadlock_timeout, and the probe sees it"
+
+
+@pytest.mark.parametrize("granted", [(), ("pg_monitor",), ("",)], ids=["superuser", "pg_monitor", "ordinary"])
+def test_an_autovacuum_that_prevents_wraparound_is_named_and_goes_on(empty: Target, granted: tuple[str, ...]) -> None:
+    core = migration(empty, *granted)
+    empty.execute(*WRAPAROUND_SQL.strip().split(";\n", 1))
+    with autovacuum(empty) as pid:
+        assert "to prevent wraparound" in empty.value("SELECT query FROM pg_stat_activity WHERE pid = %s", (pid,))
+        with core.connect() as database:
+            checks = list(blockers(Question(database, 50, [empty.value("SELECT 'notes'::regclass::oid::bigint")], 1)))
+        with Reader(empty, "public", "notes") as reader, pytest.raises(StepFailed) as failure:
+            core.apply()
+        assert f"pid {pid}" in failure.value.found
+        assert f"pg_stat_progress_vacuum WHERE pid = {pid}" in failure.value.remedy
+        assert "at work: VACUUM" in failure.value.found
+        assert empty.value("SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND state = 'active'", (pid,)) == 1
+    assert [step["kind"] for step in journaled(empty)] == ["create_schema"] * (len(journaled(empty)) > 0)
+    assert reader.errors == []
+    if granted == ("",):
+        assert "does not give way" in failure.value.found, "all that this role can learn"
+        assert [check.status for check in checks] == ["pass"]
+        assert reader.longest_s < 2.5, "there was more than one long attempt"
+    else:
+        assert "prevents transaction id wraparound" in failure.value.found
+        assert [(check.status, f"pid {pid}" in check.detail, "pg_stat_progress_vacuum" in check.remedy) for check in checks] == [
+            ("fail", True, True)
+        ]
+        assert reader.longest_s < 0.9

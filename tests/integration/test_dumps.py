@@ -1,0 +1,102 @@
+"""A backup by a real pg_dump beside the migration: complete, or a loud failure; never one that silently lacks a table."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, dumps
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
+from tests.integration.core import Core
+from tests.integration.databases import Target, wait_until
+from tests.integration.evidence import journaled
+from tests.integration.probes import Background
+
+TABLES = 30
+VALUES = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["t_*"]}], "unplaced": "keep"}
+
+
+def start_dump(target: Target) -> subprocess.Popen[str]:
+    """A dump of the whole database, to be read from its output."""
+    server = target.server
+    where = ["-h", server.host, "-p", str(server.port), "-U", server.user, "-d", target.name]
+    environment = {**os.environ, "PGPASSWORD": server.password}
+    return subprocess.Popen(
+        [str(server.bin_dir / "pg_dump"), *where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def rows_in(dump: str) -> dict[str, int]:
+    """How many rows a dump holds of each table, wherever that stands."""
+    found = {}
+    for name, data in re.findall(r"^COPY \w+\.(\w+) \([^)]*\) FROM stdin;\n(.*?)^\\\.$", dump, re.MULTILINE | re.DOTALL):
+        found[name] = data.count("\n")
+    return found
+
+
+@pytest.mark.majors(15, 18)
+def test_a_dump_that_runs_is_named_and_waited_for_and_stays_complete(empty: Target) -> None:
+    empty.execute("CREATE TABLE t_1 (id int)", "CREATE TABLE big (body text)")
+    empty.execute("INSERT INTO t_1 SELECT generate_series(1, 5)", "INSERT INTO big SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+    core = Core(empty, VALUES, Pace(50, 1.5))
+    dump = start_dump(empty)  # nobody reads its output yet, so it stands still in the middle of the big table
+    try:
+        wait_until(lambda: empty.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY public.big%'") > 0, "it dumps")
+        with core.connect() as database:
+            (check,) = dumps(Question(database, 50, [], 1))
+        assert (check.status, "pg_dump of postgres" in check.detail) == ("fail", True)
+        with pytest.raises(StepFailed, match=r"no lock within 1\.5 s .*user postgres, pg_dump, .* holds AccessShareLock on public.t_1"):
+            core.apply()
+        core.pace = Pace(50, 60)
+        work = Background(core.apply)
+        text, errors = dump.communicate(timeout=60)
+    finally:
+        dump.kill()
+    work.finish()
+    assert (dump.returncode, errors) == (0, "")
+    assert rows_in(text) == {"t_1": 5, "big": 20000}
+    assert core.left() == []
+
+
+@pytest.mark.majors(15, 18)
+def test_a_dump_that_begins_while_tables_move_is_complete_or_fails_loudly(
+    empty: Target, record_property: Callable[[str, object], None]
+) -> None:
+    for number in range(TABLES):
+        empty.execute(
+            f"CREATE TABLE t_{number} (id serial PRIMARY KEY)", f"INSERT INTO t_{number} SELECT FROM generate_series(1, {number + 1})"
+        )
+    expected = {f"t_{number}": number + 1 for number in range(TABLES)}
+    core = Core(empty, VALUES, Pace(50, 60))
+    enough, rounds = threading.Event(), []
+
+    def move_to_and_fro() -> None:
+        while not enough.is_set():
+            core.apply()
+            core.roll_back()
+            rounds.append(1)
+
+    work = Background(move_to_and_fro)
+    complete, failed = 0, []
+    for _ in range(12):
+        dump = start_dump(empty)
+        text, errors = dump.communicate(timeout=60)
+        if dump.returncode == 0:
+            held = {name: count for name, count in rows_in(text).items() if name.startswith("t_")}
+            assert held == expected, "it said that all went well"
+            complete += 1
+        else:
+            assert "error" in errors
+            failed.append(errors)
+    enough.set()
+    work.finish()
+    record_property("dumps", {"complete": complete, "failed": len(failed), "rounds": len(rounds)})
+    assert complete + len(failed) == 12
+    assert rounds, "nothing has moved meanwhile"
+    assert journaled(empty) == []
