@@ -304,19 +304,6 @@ SELECT s.subname::text, pg_get_userbyid(s.subowner)::text, s.subenabled,
   FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = current_database() ORDER BY 1
 """
 
-# Options are text; of a server elsewhere nothing can be known here, and what is elsewhere and leads here is not seen at all.
-FOREIGN_NAMES = """
-SELECT n.nspname, c.relname, COALESCE(o.table_name, c.relname)
-  FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_class c ON c.oid = f.ftrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver
- CROSS JOIN LATERAL (SELECT max(option_value) FILTER (WHERE option_name = 'table_name') AS table_name,
-                            max(option_value) FILTER (WHERE option_name = 'schema_name') AS schema_name
-                       FROM pg_options_to_table(f.ftoptions)) o
- WHERE COALESCE(o.schema_name, n.nspname) = %(source)s
-   AND EXISTS (SELECT FROM pg_options_to_table(s.srvoptions) WHERE option_name = 'dbname' AND option_value = current_database())
- ORDER BY 1, 2
-"""
-
 EVENT_TRIGGERS = """
 SELECT e.evtname, e.evtevent, quote_ident(n.nspname) || '.' || quote_ident(p.proname), e.evtenabled <> 'D', p.oid::bigint
   FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid

@@ -29,7 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_reader import (
@@ -216,7 +216,6 @@ def read_catalog(
             foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
             default_privileges=defaults,
             publications=publications,
-            foreign_names=tuple(ForeignName(*row) for row in database.rows(q.FOREIGN_NAMES, scope)),
             slots=tuple(Slot(*row) for row in database.rows(q.SLOTS)),
             subscriptions=tuple(replace(Subscription(*row[:3]), tables=tuple(row[3])) for row in database.rows(q.SUBSCRIPTIONS)),
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),

@@ -26,6 +26,10 @@ WITH pair AS (
     FROM pg_catalog.pg_class v JOIN pg_catalog.pg_class t ON t.relname = v.relname AND t.relkind IN ('r', 'p', 'f')
     JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
    WHERE v.oid = ANY(%(views)s::oid[])
+     -- One that has lost security_invoker is not what it was: only a view for column privileges runs as its owner.
+     AND (v.reloptions @> ARRAY['security_invoker=true'] OR current_setting('server_version_num')::int < 150000
+          OR (NOT t.relrowsecurity AND t.relkind <> 'f'
+              AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.oid AND a.attacl IS NOT NULL)))
 ), columns AS (
   SELECT pair.base, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS bare,
          string_agg(quote_ident(pair.relname) || '.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) AS long

@@ -34,9 +34,9 @@ from tests.integration.evidence import JOURNAL
 
 
 class MortalDatabase(Database):
-    """A connection whose process kills itself with SIGKILL when it is about to send its n-th statement."""
+    """A connection whose process kills itself with SIGKILL when it is about to send its n-th message."""
 
-    lives = -1  # of the process: statements that it may still send; negative for no end
+    lives = -1  # of the process: messages that it may still send; negative for no end
     _lock = threading.Lock()  # several workers count together
 
     def execute(self, statement: str, parameters: Any = None) -> int:
