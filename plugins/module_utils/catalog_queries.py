@@ -240,30 +240,6 @@ SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.ref
  GROUP BY v.oid, vn.nspname, v.relname, v.relkind, v.reloptions, r.ev_action::text ORDER BY v.oid
 """
 
-# Views under the name of a table elsewhere that show just that table. PostgreSQL before 16 names the table with each column.
-PLAIN_VIEWS = """
-WITH pair AS (
-  SELECT v.oid, tn.nspname, t.relname, t.oid AS base
-    FROM pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace AND vn.nspname = %(source)s
-    JOIN pg_catalog.pg_class t ON t.relname = v.relname AND t.relkind IN ('r', 'p', 'f')
-    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace AND tn.nspname = ANY(%(scope)s)
-   WHERE v.relkind = 'v'
-     -- One that has lost security_invoker is not what it was: only a view for column privileges runs as its owner.
-     AND (v.reloptions @> ARRAY['security_invoker=true'] OR current_setting('server_version_num')::int < 150000
-          OR (NOT t.relrowsecurity AND t.relkind <> 'f'
-              AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.oid AND a.attacl IS NOT NULL)))
-), columns AS (
-  SELECT pair.base, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS bare,
-         string_agg(quote_ident(pair.relname) || '.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) AS long
-    FROM pair JOIN pg_catalog.pg_attribute a ON a.attrelid = pair.base AND a.attnum > 0 AND NOT a.attisdropped GROUP BY pair.base
-)
-SELECT pair.oid::bigint FROM pair JOIN columns ON columns.base = pair.base
-  JOIN LATERAL (VALUES (columns.bare), (columns.long)) AS wanted(list) ON
-       regexp_replace(' SELECT ' || wanted.list || ' FROM ' || quote_ident(nspname) || '.' || quote_ident(relname) || ';', '\\s+', ' ', 'g')
-       = regexp_replace(pg_get_viewdef(pair.oid), '\\s+', ' ', 'g')
- GROUP BY pair.oid
-"""
-
 # What PostgreSQL would name when DROP VIEW fails: dependents of the view itself and of its row and array type.
 DEPENDENTS = """
 WITH view AS (

@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path import effective, shown, stored
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath, same_path
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
@@ -204,6 +205,22 @@ def _types(evidence: Evidence) -> Iterator[Check]:
         yield _verdict("types in place", problems, f"{len(steps)} types stand where the plan put them", remedy)
 
 
+def _routines(evidence: Evidence) -> Iterator[Check]:
+    """Routines that were given a search_path have it."""
+    steps = [entry.step for entry in evidence.done if entry.step.kind == RoutinePath.kind]
+    there = {routine.oid: routine for routine in evidence.catalog.routines}
+    problems = []
+    for step in steps:
+        found, wanted = there.get(step.detail["routine"]), tuple(step.detail["path"])
+        if found is None:
+            problems.append(f"{step.id.partition(':')[2]} is gone")
+        elif found.search_path != wanted:
+            problems.append(f"{found.signature} has {', '.join(found.search_path or ('none',))} now, and was given {', '.join(wanted)}")
+    if steps:
+        remedy = "CREATE OR REPLACE takes a setting away: write it into the routine's definition, or alter it again."
+        yield _verdict("search_path of routines", problems, f"{len(steps)} routines find what they name", remedy)
+
+
 def _paths(evidence: Evidence) -> Iterator[Check]:
     """Is each path as it was set, and do new sessions find the tables by it?"""
     for entry in evidence.done:
@@ -251,6 +268,7 @@ def verify_tables(evidence: Evidence) -> list[Check]:
         _identity(evidence),
         _views(evidence),
         *_types(evidence),
+        *_routines(evidence),
         _privileges(evidence),
         *_reach(evidence),
         *_paths(evidence),

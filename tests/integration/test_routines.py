@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import Find
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same_schema
+from tests.integration.playbooks import Playbooks
 from tests.integration.routines import MOVES, PROBES, TABLES, Probe, plain, wired
 
 FAILING = ("routine_breaks", "sequence_named", "routine_without_view")
@@ -282,6 +283,11 @@ def test_foreign_tables_of_this_very_database_are_found(empty: Target) -> None:
     assert _only(Core(empty, _values()).plan(), "foreign_table_text").object == "far.users"
 
 
+def _verified(core: Core) -> str:
+    """What verify.yml says of routines."""
+    return next(check.status for check in core.verify() if check.name == "search_path of routines")
+
+
 REPAIRABLE = ("p_truncate_sql", "t_truncate", "p_setval", "p_constraint", "p_definer_truncate")
 DEFINER = plain("p_definer_truncate", "TRUNCATE app_log", settings="SECURITY DEFINER SET search_path = public SET work_mem = '1MB'")
 TAKES_ROW = """
@@ -290,6 +296,7 @@ CREATE FUNCTION wipe(users, int DEFAULT 1) RETURNS text LANGUAGE plpgsql AS $$ B
 
 
 @pytest.mark.majors(15, 18)
+@pytest.mark.ordinary(18)
 def test_listed_routines_are_repaired_and_restored(database: Target) -> None:
     database.execute(DEFINER.create, TAKES_ROW)
     before = {probe.name: _answer(database, probe, "public") for probe in PROBES}
@@ -308,6 +315,10 @@ def test_listed_routines_are_repaired_and_restored(database: Target) -> None:
     assert database.value("SELECT public.wipe(u) FROM app.users u WHERE id = 1") == "ann"
     path = database.value("SELECT proconfig::text FROM pg_proc WHERE proname = 'p_definer_truncate'")
     assert path == '{"search_path=app, public, pg_temp",work_mem=1MB}'
+    assert _verified(core) == "pass"
+    database.execute("ALTER FUNCTION p_truncate_sql() RESET search_path")
+    assert _verified(core) == "fail"
+    database.execute("ALTER FUNCTION p_truncate_sql() SET search_path = '$user', app, public")
     core.roll_back()
     require_same_schema(dump, database.server.dump_schema(database.name))
 
@@ -384,3 +395,20 @@ def test_only_the_owner_s_members_may_repair(empty: Target) -> None:
         assert _only(plan, "repair_not_owner").severity == "refuse"
     finally:
         empty.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.playbook
+@pytest.mark.majors(18)
+def test_the_playbooks_repair_a_listed_routine(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    target.execute("CREATE FUNCTION public.forget() RETURNS void LANGUAGE plpgsql AS $$ BEGIN\n  TRUNCATE page_views;\nEND $$")
+    dump = target.server.dump_schema(target.name)
+    said = " ".join(playbooks.run("plan").ok().output.split())
+    assert "line 2: page_views, TRUNCATE is refused on a view" in said
+    assert "'public.forget()' in multischema_repair_routines" in said
+    playbooks.configure(multischema_repair_routines=["public.forget()"])
+    playbooks.run("site").ok()
+    target.execute("SELECT public.forget()")
+    assert target.value("SELECT count(*) FROM page_views") == 0
+    playbooks.run("rollback").ok()
+    require_same_schema(dump, target.server.dump_schema(target.name))
