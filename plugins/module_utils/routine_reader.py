@@ -1,4 +1,4 @@
-"""Observe what is text: routines with their wiring, expressions that name something as text, job tables, foreign tables."""
+"""Observe what is text: routines with their wiring, expressions that name something as text, job tables."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines
     Argument,
     Expression,
     Mention,
-    RemoteTable,
     Routine,
     Wiring,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, split_names, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path import parse
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 
 PARSED_BODIES_SINCE = 140000
+
+
+def _path(text: str | None) -> tuple[str, ...] | None:
+    """A routine's own path; one that PostgreSQL would not take leads nowhere."""
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError:
+        return ()
 
 
 def read_routines(database: Database, version_num: int, scope: Mapping[str, Any]) -> tuple[Routine, ...]:
@@ -36,7 +46,7 @@ def read_routines(database: Database, version_num: int, scope: Mapping[str, Any]
             row_types=tuple(row[5] or ()),
             language=row[6],
             kind=row[7],
-            search_path=None if row[8] is None else split_names(row[8]),
+            search_path=_path(row[8]),
             security_definer=row[9],
             owner=row[10],
             returns=row[11],
@@ -68,8 +78,3 @@ def read_mentions(database: Database, scope: Mapping[str, Any]) -> tuple[Mention
         query = statement(q.MENTIONS, row=Name("t", row), column=Name(column), table=Name(schema, table))
         found.extend(Mention(schema, table, column, f"{row} {which}", tuple(mentioned)) for which, mentioned in database.rows(query, scope))
     return tuple(found)
-
-
-def read_remote_tables(database: Database, scope: Mapping[str, Any]) -> tuple[RemoteTable, ...]:
-    """Foreign tables of this database that stand for a table of the source schema's name on the other side."""
-    return tuple(RemoteTable(*row) for row in database.rows(q.REMOTE_TABLES, scope))
