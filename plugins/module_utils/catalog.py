@@ -25,6 +25,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines
     Argument,
     Expression,
     Mention,
+    RemoteTable,
     Routine,
     Wiring,
 )
@@ -342,6 +343,7 @@ class Catalog:
     event_triggers: tuple[EventTrigger, ...] = ()
     expressions: tuple[Expression, ...] = ()
     mentions: tuple[Mention, ...] = ()
+    remote_tables: tuple[RemoteTable, ...] = ()
     roles: tuple[Role, ...] = ()
     extensions: tuple[Extension, ...] = ()
     user_types: tuple[UserType, ...] = ()
@@ -410,6 +412,7 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "event_triggers": EventTrigger,
         "expressions": Expression,
         "mentions": Mention,
+        "remote_tables": RemoteTable,
         "roles": Role,
         "extensions": Extension,
         "user_types": UserType,

@@ -36,6 +36,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.routine_reader i
     read_aggregates,
     read_expressions,
     read_mentions,
+    read_remote_tables,
     read_routines,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.type_reader import read_types
@@ -227,6 +228,7 @@ def read_catalog(
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
             expressions=read_expressions(database, scope),
             mentions=read_mentions(database, scope),
+            remote_tables=read_remote_tables(database, scope),
             roles=_roles(database, server, wanted),
             extensions=tuple(Extension(*row) for row in database.rows(q.EXTENSIONS)),
             user_types=user_types,

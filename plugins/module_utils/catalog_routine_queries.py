@@ -1,4 +1,4 @@
-"""The catalog queries for what is text: routines, their wiring, expressions with names in them, jobs.
+"""The catalog queries for what is text: routines, their wiring, expressions with names in them, jobs, foreign tables.
 
 Parameters as in `catalog_queries.py`. Node trees are searched as text for the few functions that turn text into a relation, so that of
 thousands of defaults only those come across that matter.
@@ -159,4 +159,15 @@ SELECT {row}::text, array_agg(DISTINCT c.relname::text ORDER BY c.relname::text)
   JOIN pg_catalog.pg_class c ON c.relname = w.word AND c.relkind IN ('r', 'p', 'f', 'S')
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(%(scope)s)
  GROUP BY 1 ORDER BY 1
+"""
+
+REMOTE_TABLES = """
+SELECT n.nspname, c.relname, s.srvname, COALESCE(o.dbname, ''), r.sch, r.tab
+  FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_class c ON c.oid = f.ftrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver
+ CROSS JOIN LATERAL (SELECT COALESCE(max(substr(x, 13)) FILTER (WHERE x LIKE 'schema\\_name=%%'), n.nspname) AS sch,
+                            COALESCE(max(substr(x, 12)) FILTER (WHERE x LIKE 'table\\_name=%%'), c.relname) AS tab
+                       FROM unnest(f.ftoptions) x) r
+ CROSS JOIN LATERAL (SELECT max(substr(x, 8)) AS dbname FROM unnest(s.srvoptions) x WHERE x LIKE 'dbname=%%') o
+ WHERE r.sch = %(source)s ORDER BY 1, 2
 """

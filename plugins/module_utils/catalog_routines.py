@@ -1,4 +1,4 @@
-"""What of a catalog is text: routines and where they are wired in, expressions that name something as text, jobs.
+"""What of a catalog is text: routines and where they are wired in, expressions that name something as text, jobs, remote tables.
 
 PostgreSQL follows a moved table by its OID wherever it keeps a parsed form. What is listed here it keeps as text, and reads
 again each time.
@@ -96,3 +96,18 @@ class Mention:
     column: str
     row: str
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RemoteTable:
+    """A foreign table of this database whose options name a table of a schema of ours.
+
+    ``database`` is what its server's options call the other side, empty where they do not say.
+    """
+
+    schema: str
+    name: str
+    server: str
+    database: str
+    remote_schema: str
+    remote_table: str

@@ -64,6 +64,7 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     routines.repairs,
     text.expressions,
     text.jobs,
+    text.remote_tables,
     replication.leaving,
     replication.joining,
     replication.filters,

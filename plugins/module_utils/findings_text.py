@@ -1,4 +1,4 @@
-"""Findings about names that stand as text elsewhere: in expressions of the catalog, and in jobs."""
+"""Findings about names that stand as text elsewhere: in expressions of the catalog, in jobs, in options of foreign tables."""
 
 from __future__ import annotations
 
@@ -68,3 +68,22 @@ def jobs(s: Situation) -> Iterator[Finding]:
             + (" …" if len(named) > 5 else "")
             + ".",
         )
+
+
+def remote_tables(s: Situation) -> Iterator[Finding]:
+    """Foreign tables name a table of the other side as text; the other side may be this database."""
+    moving = {table.name: (group, table, target) for group, table, target in s.moves}
+    for remote in s.catalog.remote_tables:
+        if remote.remote_table not in moving or remote.database not in ("", s.catalog.server.database):
+            continue
+        group, table, target = moving[remote.remote_table]
+        yield Finding(
+            "foreign_table_text",
+            WARN,
+            qualified(remote.schema, remote.name),
+            f"This foreign table stands for {table_name(table)} on server {remote.server}. If that is this very database, it finds "
+            + ("a view from then on: reading goes on, TRUNCATE and such UPDATE and DELETE fail as need the row's ctid."
+               if group.view else "nothing from then on."),
+            f"ALTER FOREIGN TABLE {qualified(remote.schema, remote.name)} OPTIONS (SET schema_name …), with {Name(target).as_string()}, "
+            "in the window of phase 2; foreign tables of other databases are not seen from here.",
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Observe what is text: routines with their wiring, expressions that name something as text, job tables."""
+"""Observe what is text: routines with their wiring, expressions that name something as text, job tables, foreign tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines
     Argument,
     Expression,
     Mention,
+    RemoteTable,
     Routine,
     Wiring,
 )
@@ -78,3 +79,8 @@ def read_mentions(database: Database, scope: Mapping[str, Any]) -> tuple[Mention
         query = statement(q.MENTIONS, row=Name("t", row), column=Name(column), table=Name(schema, table))
         found.extend(Mention(schema, table, column, f"{row} {which}", tuple(mentioned)) for which, mentioned in database.rows(query, scope))
     return tuple(found)
+
+
+def read_remote_tables(database: Database, scope: Mapping[str, Any]) -> tuple[RemoteTable, ...]:
+    """Foreign tables of this database that stand for a table of the source schema's name on the other side."""
+    return tuple(RemoteTable(*row) for row in database.rows(q.REMOTE_TABLES, scope))

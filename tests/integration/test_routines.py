@@ -269,6 +269,20 @@ def test_jobs_and_metadata_are_looked_through(empty: Target) -> None:
         assert any("cannot vacuum non-tables" in notice for notice in connection.notices), connection.notices
 
 
+@pytest.mark.majors(15)  # the only one here with contrib
+def test_foreign_tables_of_this_very_database_are_found(empty: Target) -> None:
+    empty.execute(
+        TABLES,
+        "CREATE EXTENSION postgres_fdw",
+        f"CREATE SERVER loop FOREIGN DATA WRAPPER postgres_fdw OPTIONS (dbname '{empty.name}')",
+        "CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw OPTIONS (dbname 'elsewhere')",
+        "CREATE SCHEMA far",
+        "CREATE FOREIGN TABLE far.users (id int) SERVER loop OPTIONS (schema_name 'public')",
+        "CREATE FOREIGN TABLE far.theirs (id int) SERVER other OPTIONS (schema_name 'public', table_name 'users')",
+    )
+    assert _only(Core(empty, _values()).plan(), "foreign_table_text").object == "far.users"
+
+
 def _verified(core: Core) -> str:
     """What verify.yml says of routines."""
     return next(check.status for check in core.verify() if check.name == "search_path of routines")

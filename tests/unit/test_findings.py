@@ -725,6 +725,7 @@ ELSEWHERE = {
         "catalog_query",
         "dynamic_sql",
         "expression_names",
+        "foreign_table_text",
         "job_text",
         "repair_impossible",
         "repair_needless",

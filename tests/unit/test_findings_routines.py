@@ -1,4 +1,4 @@
-"""Findings about what is text: routines, expressions, jobs."""
+"""Findings about what is text: routines, expressions, jobs, foreign tables."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines
     Argument,
     Expression,
     Mention,
+    RemoteTable,
     Routine,
     Wiring,
 )
@@ -166,6 +167,12 @@ def test_jobs_that_name_what_moves() -> None:
     assert (finding.severity, finding.object) == ("warn", "cron.job: jobid 7")
     assert "tenant.users for public.users" in finding.remedy
     assert named(found(holding(mentions=(replace(job, names=("strange",)),))), "job_text") == []
+
+
+def test_foreign_tables_that_may_be_our_own() -> None:
+    remote = RemoteTable("far", "users", "loop", "shop", "public", "users")
+    assert "far.users" in one(found(holding(remote_tables=(remote,))), "foreign_table_text").object
+    assert named(found(holding(remote_tables=(replace(remote, database="another"),))), "foreign_table_text") == []
 
 
 # --- repairs ---

@@ -34,7 +34,7 @@ _ROWS_TO_COME = """
 """
 _FINDINGS_TO_COME = """
 column_privileges default_privileges default_privileges_on_view event_trigger event_trigger_table
-expression_names job_text not_owner publication_all_tables
+expression_names foreign_table_text job_text not_owner publication_all_tables
 publication_filter publication_joins publication_leaves repair_impossible repair_needless
 repair_not_owner reserved_target row_security schema_usage subscribers
 target_not_writable usage_not_grantable
