@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
     ExtensionUse,
     PathSetting,
@@ -171,7 +171,7 @@ class TypeName:
 class View:
     """A view or materialized view that reads tables; it follows them by OID.
 
-    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    ``plain``: it is one of ours that was changed by hand, and shows its table's columns, all of them in order, and nothing else.
     """
 
     oid: int
@@ -339,7 +339,6 @@ class Catalog:
     publications: tuple[Publication, ...] = ()
     slots: tuple[Slot, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
-    foreign_names: tuple[ForeignName, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
     expressions: tuple[Expression, ...] = ()
     mentions: tuple[Mention, ...] = ()
@@ -380,14 +379,15 @@ _ATOMS = frozenset((str, int, bool, float, type(None)))
 
 def to_plain(value: Any) -> Any:
     """Turn dataclasses and tuples into what JSON has."""
-    if type(value) in _ATOMS:  # most of what there is; the other questions take longer
+    # What there is most of is asked for first, and without a call for it: a catalog has millions of values.
+    if type(value) in _ATOMS:
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {key: to_plain(item) for key, item in vars(value).items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [item if type(item) in _ATOMS else to_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: item if type(item) in _ATOMS else to_plain(item) for key, item in vars(value).items()}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): item if type(item) in _ATOMS else to_plain(item) for key, item in value.items()}
     return value
 
 
@@ -408,7 +408,6 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "publications": Publication,
         "slots": Slot,
         "subscriptions": Subscription,
-        "foreign_names": ForeignName,
         "event_triggers": EventTrigger,
         "expressions": Expression,
         "mentions": Mention,
@@ -468,7 +467,7 @@ def pack(data: Any, secrets: Iterable[str] = ()) -> str:
 
     :param secrets: texts that must not occur in the result, because Ansible would mask them there.
     """
-    compressed = zlib.compress(json.dumps(to_plain(data)).encode(), 6)
+    compressed = zlib.compress(json.dumps(data, default=to_plain).encode(), 6)
     text = _BASE64 + base64.b64encode(compressed).decode()
     hidden = [secret for secret in secrets if secret]
     for mark, alphabet in _ALPHABETS.items():

@@ -15,15 +15,6 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class ForeignName:
-    """A foreign table of this database that names a table of the source schema of this database, as text."""
-
-    schema: str
-    name: str
-    remote: str
-
-
-@dataclass(frozen=True)
 class Subscription:
     """A subscription of this database, with the tables here that it writes to."""
 

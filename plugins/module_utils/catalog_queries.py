@@ -240,26 +240,6 @@ SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.ref
  GROUP BY v.oid, vn.nspname, v.relname, v.relkind, v.reloptions, r.ev_action::text ORDER BY v.oid
 """
 
-# Views under the name of a table elsewhere that show just that table. PostgreSQL before 16 names the table with each column.
-PLAIN_VIEWS = """
-WITH pair AS (
-  SELECT v.oid, tn.nspname, t.relname, t.oid AS base
-    FROM pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace AND vn.nspname = %(source)s
-    JOIN pg_catalog.pg_class t ON t.relname = v.relname AND t.relkind IN ('r', 'p', 'f')
-    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace AND tn.nspname = ANY(%(scope)s)
-   WHERE v.relkind = 'v'
-), columns AS (
-  SELECT pair.base, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS bare,
-         string_agg(quote_ident(pair.relname) || '.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) AS long
-    FROM pair JOIN pg_catalog.pg_attribute a ON a.attrelid = pair.base AND a.attnum > 0 AND NOT a.attisdropped GROUP BY pair.base
-)
-SELECT pair.oid::bigint FROM pair JOIN columns ON columns.base = pair.base
-  JOIN LATERAL (VALUES (columns.bare), (columns.long)) AS wanted(list) ON
-       regexp_replace(' SELECT ' || wanted.list || ' FROM ' || quote_ident(nspname) || '.' || quote_ident(relname) || ';', '\\s+', ' ', 'g')
-       = regexp_replace(pg_get_viewdef(pair.oid), '\\s+', ' ', 'g')
- GROUP BY pair.oid
-"""
-
 # What PostgreSQL would name when DROP VIEW fails: dependents of the view itself and of its row and array type.
 DEPENDENTS = """
 WITH view AS (
@@ -322,19 +302,6 @@ SUBSCRIPTIONS = """
 SELECT s.subname::text, pg_get_userbyid(s.subowner)::text, s.subenabled,
        ARRAY(SELECT r.srrelid::bigint FROM pg_catalog.pg_subscription_rel r WHERE r.srsubid = s.oid ORDER BY 1)
   FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = current_database() ORDER BY 1
-"""
-
-# Options are text; of a server elsewhere nothing can be known here, and what is elsewhere and leads here is not seen at all.
-FOREIGN_NAMES = """
-SELECT n.nspname, c.relname, COALESCE(o.table_name, c.relname)
-  FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_class c ON c.oid = f.ftrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver
- CROSS JOIN LATERAL (SELECT max(option_value) FILTER (WHERE option_name = 'table_name') AS table_name,
-                            max(option_value) FILTER (WHERE option_name = 'schema_name') AS schema_name
-                       FROM pg_options_to_table(f.ftoptions)) o
- WHERE COALESCE(o.schema_name, n.nspname) = %(source)s
-   AND EXISTS (SELECT FROM pg_options_to_table(s.srvoptions) WHERE option_name = 'dbname' AND option_value = current_database())
- ORDER BY 1, 2
 """
 
 EVENT_TRIGGERS = """

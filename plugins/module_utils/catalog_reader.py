@@ -29,7 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_reader import (
@@ -140,12 +140,6 @@ def _publications(database: Database, server: Server, scope: Mapping[str, Any]) 
     )
 
 
-def _views(database: Database, scope: Mapping[str, Any]) -> tuple[View, ...]:
-    plain = {oid for (oid,) in database.rows(q.PLAIN_VIEWS, scope)}
-    rows = database.rows(q.VIEWS, scope)
-    return tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5], row[0] in plain) for row in rows)
-
-
 def _roles(database: Database, server: Server, wanted: Mapping[str, Any]) -> tuple[Role, ...]:
     # Since PostgreSQL 16 a membership may come without the right to become the role, and inheritance is a matter of each one.
     new = server.version_num >= SET_OPTION_SINCE
@@ -215,14 +209,13 @@ def read_catalog(
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
             routines=read_routines(database, server.version_num, scope),
+            views=tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
             aggregates=read_aggregates(database),
-            views=_views(database, scope),
             dependents=tuple(Dependent(*row) for row in database.rows(q.DEPENDENTS, scope)),
             contents=tuple(SchemaObject(*row) for row in database.rows(q.CONTENTS, scope)),
             foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
             default_privileges=defaults,
             publications=publications,
-            foreign_names=tuple(ForeignName(*row) for row in database.rows(q.FOREIGN_NAMES, scope)),
             slots=tuple(Slot(*row) for row in database.rows(q.SLOTS)),
             subscriptions=tuple(replace(Subscription(*row[:3]), tables=tuple(row[3])) for row in database.rows(q.SUBSCRIPTIONS)),
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),

@@ -6,11 +6,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Union
+from typing import Union
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, probing
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
     HeadStart,
     Outcome,
@@ -41,7 +42,7 @@ class Crew:
         pace: Pace,
         should_stop: Callable[[], bool],
         *,
-        before: Mapping[int, dict[str, Any]] | None = None,
+        before: Mapping[int, Former] | None = None,
         earlier: Mapping[str, HeadStart] | None = None,
     ) -> None:
         self._connect = connect

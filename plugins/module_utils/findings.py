@@ -72,7 +72,6 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     replication.subscribers,
     replication.slots,
     replication.subscriptions,
-    replication.foreign_names,
     types.types_stay,
     types.types_move,
     types.types_named,

@@ -1,4 +1,4 @@
-"""Findings about who follows the database from elsewhere: replication, and foreign tables."""
+"""Findings about logical replication: who follows the database, and whom it follows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import publications_left, publishable, publishes
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation, table_name
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, qualified, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 
 SHOWN = 5
 PGOUTPUT = "pgoutput"  # the plugin of subscriptions, and of some other readers
@@ -154,23 +154,3 @@ def subscriptions(s: Situation) -> Iterator[Finding]:
                 f"subscription_target and migrate this database under ALTER SUBSCRIPTION {name} DISABLE.",
                 acceptable=True,
             )
-
-
-def foreign_names(s: Situation) -> Iterator[Finding]:
-    """A foreign table that leads back here holds the old name as text."""
-    targets = {table.name: (group.view, target) for group, table, target in s.moves}
-    for foreign in s.catalog.foreign_names:
-        if foreign.remote not in targets:
-            continue
-        view, target = targets[foreign.remote]
-        name = qualified(foreign.schema, foreign.name)
-        effect = "can be read and inserted into through the view, but UPDATE, DELETE and TRUNCATE may fail" if view else "fails"
-        change = statement("ALTER FOREIGN TABLE {} OPTIONS (SET schema_name {})", Name(foreign.schema, foreign.name), Text(target))
-        yield Finding(
-            "foreign_name",
-            WARN,
-            name,
-            f"This foreign table leads to {qualified(s.catalog.source_schema, foreign.remote)} of this database by name. Once "
-            f"that has moved, it {effect}.",
-            f"After phase 2: {change} (ADD where it has no schema_name yet). Look for the like in other databases that read this one.",
-        )

@@ -12,13 +12,17 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
-_RELATIONS = """
-SELECT c.oid::bigint, json_build_object(
+# What is compared of relations "c" in schemas "n".
+IDENTITY = """json_build_object(
          'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'relfilenode', c.relfilenode::bigint,
          'toast', c.reltoastrelid::bigint, 'owner', c.relowner::bigint, 'acl', c.relacl::text, 'options', c.reloptions::text,
          'persistence', c.relpersistence, 'row_security', c.relrowsecurity, 'force_row_security', c.relforcerowsecurity,
          'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint,
-         'has_children', c.relhassubclass)
+         'has_children', c.relhassubclass)"""
+
+# Parameters: OIDs of relations, OIDs of statistics objects.
+_RELATIONS = f"""
+SELECT c.oid::bigint, {IDENTITY}
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1::oid[])
 UNION ALL
 SELECT s.oid::bigint, json_build_object('schema', n.nspname, 'name', s.stxname, 'kind', 's', 'owner', s.stxowner::bigint)

@@ -17,10 +17,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.blockers import 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     ConfigurationError,
     ServerRefused,
-    StepFailed,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import (
-    read_identities,
     read_identities_of,
     read_views,
     view_problems,
@@ -36,9 +34,18 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
     Database,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, Reading
-from ansible_collections.dbops.multischema.plugins.module_utils.proof import move_problems, proof_query, read_proof
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import (
+    Former,
+    identity_of,
+    move_problems,
+    moved_as_planned,
+    proof_query,
+    read_places,
+    views_of,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.standbys import Standbys, too_far_behind
+from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import failure, raise_if, too_late
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
 
@@ -141,8 +148,8 @@ class Relocator:
     :param should_stop: asked between steps and attempts; true ends the work at the next safe point.
     :param earlier: what earlier slices have spent, by the id of the step.
     :param probe: reads the tables of the step that is being tried.
-    :param before: identities by OID (`identity.read_identities_of`), read for many steps at once. A step whose members are
-        all in it is sent as a whole, which takes two messages instead of a dozen; others one statement at a time.
+    :param before: what stands now, by OID (`proof.read_former`), read for many steps at once. A step whose members are
+        all in it is sent as a whole, which takes three messages instead of a dozen; others one statement at a time.
 
     ``unfinished`` is the step that was being tried when the work was stopped.
     """
@@ -154,7 +161,7 @@ class Relocator:
         pace: Pace,
         should_stop: Callable[[], bool] = lambda: False,
         *,
-        before: Mapping[int, dict[str, Any]] | None = None,
+        before: Mapping[int, Former] | None = None,
         earlier: Mapping[str, HeadStart] | None = None,
         probe: Probe | None = None,
     ) -> None:
@@ -244,7 +251,7 @@ class Relocator:
                 waited = (time.monotonic() - attempt_started) * 1000
                 if error.sqlstate not in RETRIED:
                     if singly or self.database.broken:
-                        raise _failure(step, error, self.database.broken) from error
+                        raise failure(step, error, self.database.broken) from error
                     singly = True  # to learn which statement it is
                     outcome.attempts += 1
                     continue
@@ -255,7 +262,7 @@ class Relocator:
                 outcome.cancelled = way.cancelled
                 outcome.elapsed_ms = (time.monotonic() - started) * 1000
                 if earlier.spent_s + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
-                    raise _late(step, outcome, earlier.attempts, self.pace) from error
+                    raise too_late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s) from error
                 if self._pause(outcome.attempts):
                     return None
                 outcome.attempts += 1
@@ -308,18 +315,13 @@ class Relocator:
         message = ";\n".join([*transaction.statements[:-1], proof_query(self.database, step, task.undoes)])
         started = time.monotonic()
         with self.database.rolled_back_on_error():
-            proof = read_proof(step, self.database.rows(message))
-            after = {**proof.identities, **self._statistics(step)}
-            if self._problems(task, self._before, after):
+            places = read_places(self.database, step, self.database.rows(message))
+            if not moved_as_planned(self.database, step, task.undoes, self._before, places):
                 raise _Differs
-            views = dict(proof.views) if not proof.in_doubt else None
-            self._record(task, after, attempt, views)
+            identity = identity_of(step, self._before, places)
+            self._record(task, identity, attempt, views_of(step, places))
             self.database.execute("COMMIT")
         return (time.monotonic() - started) * 1000
-
-    def _statistics(self, step: Step) -> dict[int, Any]:
-        oids = [member.oid for member in step.members if member.kind == "s"]
-        return read_identities(self.database, (), oids) if oids else {}
 
     def _attempt_singly(self, task: Task, attempt: int, lock_timeout_ms: int) -> float:
         """The step statement by statement: lock, look, work, look again, record.
@@ -339,71 +341,28 @@ class Relocator:
             after = read_identities_of(self.database, [step])
             held = (time.monotonic() - held_from) * 1000
             if step.kind == MoveTables.kind:
-                _raise_if(self._problems(task, before, after), step)
-            _raise_if(problems_of_kind(self.database, step, task.undoes), step)
-            self._record(task, after, attempt, None)
+                raise_if(move_problems(self.database, step, task.undoes, before, after), step)
+            raise_if(problems_of_kind(self.database, step, task.undoes), step)
+            self._record(task, {str(oid): item for oid, item in after.items()}, attempt, None)
         return held
 
-    def _record(self, task: Task, after: Mapping[int, Any], attempt: int, views: dict[str, Any] | None) -> None:
+    def _record(self, task: Task, identity: Mapping[str, Any], attempt: int, views: Mapping[str, Any] | None) -> None:
         """Write the step as done or undone.
 
+        :param identity: of what it has moved, by OID.
         :param views: what the views are known by, where they have been compared with their tables already.
         """
         step = task.step
         if task.entry is not None:
             self.journal.record_undone(self.run, task.entry)
             return
-        identity: dict[str, Any] = {}
-        if step.kind == MoveTables.kind:
-            identity = {str(oid): item for oid, item in after.items()}
-            identity["views"] = self._check_views(step) if views is None else views
-        self.journal.record(self.run, step, identity, attempt)
-
-    def _problems(self, task: Task, before: Mapping[int, Any], after: Mapping[int, Any]) -> list[str]:
-        return move_problems(self.database, task.step, task.undoes, before, after)
+        moved = {**identity, "views": self._check_views(step) if views is None else views} if step.kind == MoveTables.kind else {}
+        self.journal.record(self.run, step, moved, attempt)
 
     def _check_views(self, step: Step) -> dict[str, Any]:
         """:returns: what the views are known by afterwards."""
         oids = [member.oid for member in step.members if member.view]
         source = str(step.detail["from"])
         found = view_problems(self.database, source, oids) if oids else []
-        _raise_if([f"the view {qualified(source, name)} {what}" for name, what in found], step)
+        raise_if([f"the view {qualified(source, name)} {what}" for name, what in found], step)
         return read_views(self.database, source, [member.name for member in step.members if member.view]) if oids else {}
-
-
-def _raise_if(problems: Sequence[str], step: Step) -> None:
-    if problems:
-        raise StepFailed(
-            step.id,
-            f"{step.title}: " + "; ".join(problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else "") + ".",
-            "The database is not what was planned on, so this step was rolled back whole; steps before it stay done.",
-            "Run playbooks/plan.yml to see what has changed, read the new plan, and run this phase again. Where the plan is "
-            "still the same, look at event triggers and at what else runs on this database.",
-        )
-
-
-def _failure(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
-    if broken:
-        return StepFailed(
-            step.id,
-            f"{step.title}: the connection was lost. {error.found}",
-            "The step's transaction and its journal row are one: either both are there or neither.",
-            "Run the same playbook again: it reads the journal and goes on with the next step.",
-        )
-    return StepFailed(
-        step.id,
-        f"{step.title}: {error.found}\n  statement: {error.statement}",
-        error.why or "PostgreSQL refused it; this step was rolled back whole, steps before it stay done.",
-        error.remedy or "Remove the cause, then run the same playbook again; it goes on where it stopped.",
-    )
-
-
-def _late(step: Step, outcome: Outcome, earlier: int, pace: Pace) -> StepFailed:
-    who = "; ".join(outcome.waited_for) or "sessions that come and go"
-    return StepFailed(
-        step.id,
-        f"{step.title}: no lock within {pace.deadline_s:g} s ({earlier + outcome.attempts} attempts). In front: {who}.",
-        "It gives way to the application each time rather than make it wait.",
-        "End that session (SELECT pg_terminate_backend(PID)) or wait for it, then run the same playbook again; a longer "
-        "multischema_deadline_s waits longer.",
-    )

@@ -17,13 +17,13 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
-from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities_of
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import require_room
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, probing
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former, read_former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
     HeadStart,
     Outcome,
@@ -120,7 +120,7 @@ def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, 
     """What is really left: steps to do, entries to undo, and the ids of what another run has done meanwhile."""
     items = unpack(work.steps)
     if work.door == "rollback":
-        entries = {entry.seq: entry for entry in journal.done()}
+        entries = {entry.seq: entry for entry in journal.done_of([item["seq"] for item in items])}
         undo = [(entries[item["seq"]], step_from_dict(item["step"])) for item in items if item["seq"] in entries]
         return [], undo, [item["step"]["id"] for item in items if item["seq"] not in entries]
     done = {entry.step.id for entry in journal.done()} if work.begin else set()
@@ -197,7 +197,7 @@ class _Doing:
 
     def run(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], workers: int) -> None:
         """Do steps or undo them. At its end the probes have ended, and what they have noticed is final."""
-        before = read_identities_of(database, [*steps, *(step for _, step in undo)])
+        before = read_former(database, filter(_moves, [*steps, *(step for _, step in undo)]))
         together = list(itertools.takewhile(_moves, steps)) if workers > 1 else []
         if together:
             crew = Crew(self._connect, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier)
@@ -207,9 +207,7 @@ class _Doing:
                 return
         self._one_by_one(database, steps[len(together) :], undo, before)
 
-    def _one_by_one(
-        self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], before: Mapping[int, dict[str, Any]]
-    ) -> None:
+    def _one_by_one(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], before: Mapping[int, Former]) -> None:
         wanted = self._pace.probe and any(_moves(step) for step in (*steps, *(step for _, step in undo)))
         with probing(self._connect, wanted, longest_attempt_ms(database)) as probe:
             relocator = Relocator(database, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier, probe=probe)

@@ -24,7 +24,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.relocation impor
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import Evidence, verify_tables
-from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, know_again, view_changes
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
@@ -34,9 +34,9 @@ from tests.integration.evidence import JOURNAL
 
 
 class MortalDatabase(Database):
-    """A connection whose process kills itself with SIGKILL when it is about to send its n-th statement."""
+    """A connection whose process kills itself with SIGKILL when it is about to send its n-th message."""
 
-    lives = -1  # of the process: statements that it may still send; negative for no end
+    lives = -1  # of the process: messages that it may still send; negative for no end
     _lock = threading.Lock()  # several workers count together
 
     def execute(self, statement: str, parameters: Any = None) -> int:
@@ -88,7 +88,8 @@ class Core:
             journal = Journal(database)
             entries = journal.done() if journal.exists() else []
             names = [*configuration.target_names]
-            return read_catalog(database, configuration.source_schema, names, configuration.named_roles), entries
+            catalog = read_catalog(database, configuration.source_schema, names, configuration.named_roles)
+            return know_again(database, catalog, entries), entries
 
     def plan(self) -> Plan:
         """What is planned now, journaled steps taken back."""

@@ -165,4 +165,4 @@ def test_foreign_tables_elsewhere_go_on_reading_and_follow_by_the_statement(shop
 
 def test_a_foreign_table_that_leads_back_here_is_named(shop: Core, elsewhere: Target) -> None:
     _lead_to(shop.target, shop.target)
-    assert [(f.severity, f.object) for f in _findings(shop, "foreign_name")] == [("warn", "remote.customers")]
+    assert [(f.severity, f.object) for f in _findings(shop, "foreign_table_text")] == [("warn", "remote.customers")]

@@ -1,15 +1,16 @@
-"""A run that dies before any one of its statements: the database is as the journal says, and a plain second run goes on."""
+"""A run that dies before any one of its messages to the server: the database is as the journal says, and a plain second run goes on."""
 
 from __future__ import annotations
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils import relocation_slice
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import disagreements, journaled, require_same, state
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 
-# Every statement on the newest version, a sample on the oldest: they differ in nothing that matters here.
+# Every message on the newest version, a sample on the oldest: they differ in nothing that matters here.
 STRIDES = {15: 7, 18: 1}
 pytestmark = [pytest.mark.majors(*STRIDES), pytest.mark.ordinary(15)]
 
@@ -21,9 +22,14 @@ def shop(empty: Target) -> Core:
     return Core(empty, SHOP)
 
 
-def test_death_before_each_statement_of_the_way_there(shop: Core) -> None:
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "singly"])
+def test_death_before_each_message_of_the_way_there(shop: Core, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    """A step is sent in three messages; where that is not possible, statement by statement."""
     steps = len(shop.plan().steps)
     before, stride = state(shop.target), STRIDES[shop.target.server.major]
+    if not whole:
+        monkeypatch.setattr(relocation_slice, "read_former", lambda *_: {})
+        stride *= 2
     reached: set[int] = set()
     for statements in range(0, 10_000, stride):
         killed = shop.killed_after(statements, shop.applying())
@@ -46,7 +52,7 @@ def test_death_before_each_statement_of_the_way_there(shop: Core) -> None:
         assert reached == set(range(steps + 1)), "some step was never the last one before a death"
 
 
-def test_death_before_each_statement_of_the_way_back(shop: Core) -> None:
+def test_death_before_each_message_of_the_way_back(shop: Core) -> None:
     steps = len(shop.plan().steps)
     before, stride = state(shop.target), 2 * STRIDES[shop.target.server.major]
     for statements in range(0, 10_000, stride):

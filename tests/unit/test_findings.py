@@ -19,7 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     Role,
     TypeName,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import ForeignName, Slot, Subscription
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
@@ -458,14 +458,6 @@ CASES = [
         says="multischema_journal",
     ),
     Case("publication_all_tables", "warn", "cdc", two(publications=(publication(all_tables=True),)), says="nobody reads it now"),
-    Case(
-        "foreign_name",
-        "warn",
-        "elsewhere.orders",
-        two(foreign_names=(ForeignName("elsewhere", "orders", "orders"),)),
-        two(foreign_names=(ForeignName("elsewhere", "orders", "another"),)),
-        says="ALTER FOREIGN TABLE elsewhere.orders OPTIONS (SET schema_name 'tenant')",
-    ),
     Case("logical_slot", "warn", "reader", two(slots=(Slot("reader", "wal2json"),)), two(), says="a reader of wal2json"),
     Case("logical_slot", "warn", "reader", two(slots=(Slot("reader", "pgoutput"),)), says="a subscription, or a change-data-capture tool"),
     Case(
