@@ -52,12 +52,20 @@ SELECT p.relname, 'has other privileges than its table' FROM pair p
     WHERE g.grantee NOT IN (p.relowner, p.view_owner)
     GROUP BY g.grantee, g.privilege, g.grantable HAVING count(DISTINCT g.side) <> 2)
 UNION ALL
+SELECT p.relname, 'has other column privileges than its table' FROM pair p
+ WHERE p.view_oid IS NOT NULL AND EXISTS (
+   SELECT FROM (SELECT att.attrelid, att.attname, a.grantee, a.privilege_type, a.is_grantable
+                  FROM pg_catalog.pg_attribute att CROSS JOIN LATERAL aclexplode(att.attacl) a
+                 WHERE att.attrelid IN (p.table_oid, p.view_oid) AND att.attacl IS NOT NULL AND NOT att.attisdropped
+                   AND a.grantee NOT IN (p.relowner, p.view_owner)) AS g
+    GROUP BY g.attname, g.grantee, g.privilege_type, g.is_grantable HAVING count(DISTINCT g.attrelid) <> 2)
+UNION ALL
 SELECT p.relname, 'has other columns than its table' FROM pair p
  WHERE p.view_oid IS NOT NULL AND {COLUMNS.format("p.table_oid")} IS DISTINCT FROM {COLUMNS.format("p.view_oid")}
 """
 
 # A digest of what a view says, which does not change when what it reads is renamed or moves.
-VIEW_DEFINITION = "md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))"
+VIEW_DEFINITION = "md5(concat_ws('|', regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'), v.reloptions))"
 
 # Parameters: names of views, the source schema.
 _VIEWS = f"""

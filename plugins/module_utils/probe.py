@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError, ServerRefused
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import QUERY_CANCELED, Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified, statement
 
@@ -73,7 +74,7 @@ def names_to_read(step: Step) -> list[str]:
 
     A foreign table is not read: that would ask the server behind it.
     """
-    if step.phase != PHASE_TABLES:
+    if step.kind != MoveTables.kind:
         return []
     tables = [member.name for member in step.members if member.kind in ("r", "p")]
     leaves = [member.name for member in step.members[1:] if member.kind == "r"]

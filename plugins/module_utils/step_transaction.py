@@ -22,17 +22,17 @@ class StepTransaction:
 
     :param work: the step's ``do`` or ``undo``.
     :param members: how many objects the step moves.
-    :param tables: how many of them are tables.
+    :param locked: how many tables ``LOCK TABLE`` locks, and on the way back views in front of them.
     """
 
     work: Sequence[str]
     members: int
-    tables: int
+    locked: int
     lock_timeout_ms: int
 
     @property
     def _limited(self) -> bool:
-        return self.tables > 1 and bool(self.work) and self.work[0].startswith(LOCK)
+        return self.locked > 1 and bool(self.work) and self.work[0].startswith(LOCK)
 
     @property
     def limits(self) -> list[str]:
@@ -62,11 +62,11 @@ class StepTransaction:
 
 def of_step(step: Step, undo: bool, lock_timeout_ms: int) -> StepTransaction:
     """The transaction that does or undoes a step."""
-    tables = sum(1 for member in step.members if member.kind in TABLE_KINDS)
-    return StepTransaction(step.undo if undo else step.do, len(step.members), tables, lock_timeout_ms)
+    locked = sum(1 + (undo and member.view) for member in step.members if member.kind in TABLE_KINDS)
+    return StepTransaction(step.undo if undo else step.do, len(step.members), locked, lock_timeout_ms)
 
 
 def of_plain_step(step: Mapping[str, Any], undo: bool, lock_timeout_ms: int) -> StepTransaction:
     """The same, of a step in the form that a plan file has it in."""
-    tables = sum(1 for member in step["members"] if member["kind"] in TABLE_KINDS)
-    return StepTransaction(step["undo" if undo else "do"], len(step["members"]), tables, lock_timeout_ms)
+    locked = sum(1 + (undo and member["view"]) for member in step["members"] if member["kind"] in TABLE_KINDS)
+    return StepTransaction(step["undo" if undo else "do"], len(step["members"]), locked, lock_timeout_ms)

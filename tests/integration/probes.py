@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from tests.integration.databases import Target
+from tests.integration.databases import Target, wait_until
 
 
 @contextlib.contextmanager
@@ -85,6 +85,16 @@ class Background(threading.Thread):
         assert not self.is_alive()
         if self.error is not None:
             raise self.error
+
+
+def wait_for_an_attempt(target: Target, seconds: float = 0.5) -> None:
+    """Until a run waits for a lock; and then for so long again, in which it tries more often.
+
+    :raises AssertionError: when none does.
+    """
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dbops%' AND wait_event_type = 'Lock'"
+    wait_until(lambda: target.value(waiting) > 0, "a run waits for a lock")
+    time.sleep(seconds)
 
 
 def our_sessions(target: Target) -> int:

@@ -12,7 +12,7 @@ from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, disagreements
 from tests.integration.placements import SHOP, SHOP_SQL
-from tests.integration.probes import Background, Reader, blocker
+from tests.integration.probes import Background, Reader, blocker, wait_for_an_attempt
 
 pytestmark = pytest.mark.majors(18)
 STALL = f"SELECT longest_stall_ms, longest_stall_on FROM {JOURNAL}.run ORDER BY longest_stall_ms DESC NULLS LAST LIMIT 1"
@@ -32,7 +32,7 @@ def test_what_the_probe_measures_behind_a_blocker_is_what_a_reader_notices(shop:
     with Reader(target, "public", "orders") as reader:
         with blocker(target, "SELECT 'who reads' FROM orders LIMIT 1") as (_, connection):
             work = Background(lambda: shop.said.append(shop.apply().progress.stall_summary()))
-            time.sleep(1.5)
+            wait_for_an_attempt(target, 1.0)
             assert work.is_alive()
             busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dbops.multischema probe' AND state <> 'idle'"
             samples = [target.value(busy) for _ in range(20)]
@@ -78,7 +78,7 @@ def test_what_the_application_could_not_read_is_counted(shop: Core) -> None:
     assert {text.split(" does not exist")[0] for text in work.progress.stall.failed} <= {'PostgreSQL: relation "public.notes"'}
     with blocker(shop.target, "SELECT 1 FROM past.notes") as (_, connection):
         work_back = Background(shop.roll_back)
-        time.sleep(0.5)
+        wait_for_an_attempt(shop.target)
         connection.rollback()
         work_back.finish()
     assert work.progress.stall.reads > 0
@@ -98,7 +98,7 @@ def test_a_role_that_may_not_read_is_told_so_and_moves_all_the_same(shop: Core) 
     shop.user, shop.password = "blind", "b"
     with blocker(target, "LOCK TABLE notes IN ROW SHARE MODE") as (_, connection):
         work = Background(lambda: shop.said.append(shop.apply().progress.stall_summary()))
-        time.sleep(0.5)
+        wait_for_an_attempt(target)
         connection.rollback()
         work.finish()
     said = shop.said[-1]
@@ -143,7 +143,7 @@ def test_no_row_is_looked_for_which_would_take_long_where_the_first_pages_are_de
     shop.values = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["jobs"]}], "unplaced": "keep"}
     with blocker(target, "LOCK TABLE jobs IN ROW SHARE MODE") as (_, connection):
         work = Background(lambda: shop.said.append(str(shop.apply().progress.stall.reads)))
-        time.sleep(0.5)
+        wait_for_an_attempt(target)
         connection.rollback()
         work.finish()
     assert int(shop.said[-1]) > 0
