@@ -26,7 +26,7 @@ demo: setup-demo ## Move a real sample database out of public on a throwaway ser
 	@$(BIN)/python -m tests.support.demo summary
 
 .PHONY: test
-test: lint test-unit test-integration ## Everything that CI runs
+test: lint test-unit test-property test-integration ## Everything that CI runs
 
 .PHONY: lint
 lint: setup-dev ## ansible-lint (production), yamllint, ruff, mypy
@@ -48,6 +48,14 @@ test-integration: setup-dev setup-servers ## The real playbooks on real servers,
 .PHONY: bench
 bench: setup-dev ## Measure the core beside plain scripts, and write docs/benchmarks.md (BENCH_TABLES=100,1000 for a quick run)
 	$(BIN)/python -m tests.benchmark
+
+.PHONY: test-property
+test-property: setup-dev setup-servers ## 200 generated schemas there and back on real servers (minutes)
+	$(BIN)/pytest tests/property -n $(PYTEST_WORKERS)
+
+.PHONY: test-property-long
+test-property-long: setup-dev setup-servers ## 1,000 of them, others every time
+	MULTISCHEMA_PROPERTY_CASES=1000 MULTISCHEMA_PROPERTY_SEED=random $(BIN)/pytest tests/property -n $(PYTEST_WORKERS)
 
 .PHONY: clean
 clean: ## Stop the sandbox server and remove what demo and tests have made (not other environments' artifacts)

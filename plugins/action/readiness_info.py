@@ -15,6 +15,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import 
 RIGHTS = (
     "not_owner",
     "undo_impossible",
+    "source_not_usable",
     "target_not_writable",
     "schemas_not_creatable",
     "usage_not_grantable",

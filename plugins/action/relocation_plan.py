@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, plan_to_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Plan, plan_to_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_page, plan_script
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json, write_text
@@ -15,6 +16,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action 
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import plan_report
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan_if_any
+from ansible_collections.dbops.multischema.plugins.plugin_utils.subscriber_script import BACK, THERE, subscriber_scripts
 
 
 class ActionModule(DatabaseAction):
@@ -61,10 +63,20 @@ class ActionModule(DatabaseAction):
         if not self._task.check_mode:
             if not same or not all(path.exists() for path in files.values()):
                 self._write(plan, script, files)
-            result["files"] = {kind: str(path) for kind, path in files.items()}
+            result["files"] = {kind: str(path) for kind, path in files.items()} | self._subscribers(plan)
         left = len(pending(plan, seen.done))
-        result["report"] = plan_report(plan, left, {kind: shown(files[kind]) for kind in result["files"]})
+        result["report"] = plan_report(plan, left, {kind: shown(Path(path)) for kind, path in result["files"].items()})
         return result
+
+    def _subscribers(self, plan: Plan) -> dict[str, str]:
+        """Write the scripts for subscribers where there can be any, and remove those of an earlier plan."""
+        scripts = subscriber_scripts(plan) if plan.of_phase(PHASE_TABLES) else {}
+        for name in (THERE, BACK):
+            if name in scripts:
+                write_text(self.artifacts() / name, scripts[name])
+            else:
+                (self.artifacts() / name).unlink(missing_ok=True)
+        return {name.partition(".")[0]: str(self.artifacts() / name) for name in scripts}
 
     def _write(self, plan: Plan, script: str, files: dict[str, Any]) -> None:
         document = plan_to_dict(plan)

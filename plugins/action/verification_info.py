@@ -37,6 +37,7 @@ class ActionModule(DatabaseAction):
             views=[(name, what) for name, what in found["views"]],
             reach=[Reach(**item) for item in found["reach"]],
             found=[Found(**item) for item in found["found"]],
+            shut_out=[(role, schema) for role, schema in found["shut_out"]],
         )
         checks = verify_schemas(evidence) if self.options["phase"] == "schemas" else verify_tables(evidence)
         return {

@@ -41,6 +41,26 @@ class Found:
     skipped: str = ""
 
 
+# Whoever may use the source schema and holds a privilege on a table must be able to use the table's new schema too. MAINTAIN does not
+# count: it is no way to rows, and a predefined role has it on everything.
+_SHUT_OUT = """
+WITH moved AS (
+  SELECT c.oid, c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = ANY(%(oids)s)
+), door AS (
+  SELECT r.oid AS role, r.rolname::text AS name, n.oid AS namespace, n.nspname
+    FROM pg_catalog.pg_roles r CROSS JOIN pg_catalog.pg_namespace n
+   WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND n.oid IN (SELECT relnamespace FROM moved)
+     AND has_schema_privilege(r.oid, (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %(source)s), 'USAGE')
+     AND NOT has_schema_privilege(r.oid, n.oid, 'USAGE')
+)
+SELECT d.name, d.nspname FROM door d
+ WHERE EXISTS (SELECT FROM moved m WHERE m.relnamespace = d.namespace
+                  AND (has_any_column_privilege(d.role, m.oid, 'SELECT, INSERT, UPDATE, REFERENCES')
+                       OR has_table_privilege(d.role, m.oid, 'DELETE, TRUNCATE, TRIGGER')))
+ ORDER BY 1, 2
+"""
+
+
 @dataclass(frozen=True)
 class Reach:
     """What one role could do.
@@ -85,6 +105,14 @@ def _membership(database: Database, role: str) -> bool | None:
     """Whether the connected role can act as this one; None where there is no such role."""
     found = database.rows("SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_catalog.pg_roles WHERE rolname = %s", (role,))
     return bool(found[0][0]) if found else None
+
+
+def shut_out(database: Database, source: str, oids: Sequence[int]) -> list[tuple[str, str]]:
+    """Roles that hold a privilege on a moved table, reach the source schema and may not use the table's new one: (role, schema).
+
+    :param oids: tables that have moved.
+    """
+    return [(role, schema) for role, schema in database.rows(_SHUT_OUT, {"oids": list(oids), "source": source})]
 
 
 def reach(database: Database, role: str, schemas: Iterable[str], oids: Sequence[int], old_names: Sequence[tuple[str, str]]) -> Reach:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import (
     ExtensionUse,
     PathSetting,
@@ -93,7 +94,7 @@ class Statistics:
 class ColumnDefault:
     """The default of a column that is neither generated nor an identity.
 
-    ``expression`` is its text, empty where it names a sequence or another relation: that text changes when those move.
+    ``expression`` is its text, empty where that would change when something else moves: a sequence, or a type, that it names.
     ``sequences`` are the OIDs of those it takes numbers from.
     """
 
@@ -121,11 +122,13 @@ class Table:
     parents: tuple[int, ...] = ()
     is_partition: bool = False
     row_security: bool = False
+    replica_identity: bool = True  # whether UPDATE and DELETE of it can be published
     extension: str | None = None
     columns: tuple[str, ...] = ()
     filled: tuple[str, ...] = ()  # columns with a default, an identity or an expression
     acl: tuple[Grant, ...] | None = None
     column_grants: tuple[Grant, ...] = ()
+    granted_by: tuple[str, ...] = ()  # who, besides the owner, has passed privileges on
     indexes: tuple[Index, ...] = ()
     sequences: tuple[OwnedSequence, ...] = ()
     statistics: tuple[Statistics, ...] = ()
@@ -168,7 +171,7 @@ class TypeName:
 class View:
     """A view or materialized view that reads tables; it follows them by OID.
 
-    ``plain``: it has the name of a table elsewhere, and shows that table's columns, all of them in order, and nothing else.
+    ``plain``: it is one of ours that was changed by hand, and shows its table's columns, all of them in order, and nothing else.
     """
 
     oid: int
@@ -230,7 +233,11 @@ class DefaultPrivileges:
 
 @dataclass(frozen=True)
 class Publication:
-    """A publication and what it publishes of our schemas."""
+    """A publication and what it publishes of our schemas.
+
+    ``filtered`` are tables with a row filter or a column list in it; ``identified`` tells that it publishes UPDATE or DELETE,
+    for which every published table needs a replica identity; ``via_root`` that partitions are published under their root's name.
+    """
 
     name: str
     owner: str
@@ -238,6 +245,8 @@ class Publication:
     schemas: tuple[str, ...] = ()
     tables: tuple[int, ...] = ()
     filtered: tuple[int, ...] = ()
+    identified: bool = True
+    via_root: bool = False
 
 
 @dataclass(frozen=True)
@@ -264,9 +273,11 @@ class Extension:
 class Role:
     """A role that owns or is granted something here.
 
-    ``mover_is_member``: the connected role has its rights. ``mover_can_become``: it may also give objects to it (SET ROLE).
+    ``mover_belongs``: the connected role is a member of it, in whatever way. ``mover_is_member``: it has its rights without
+    SET ROLE (INHERIT). ``mover_can_become``: it may also give objects to it (SET).
     ``uses_source`` and ``creates_in_source``: what it may do in
-    the source schema, by whatever way it got the right.
+    the source schema, by whatever way it got the right. ``uses_source_for`` is only filled for roles that own the source
+    schema or are granted USAGE on it: other roles whose rights are combined with this one's in some third role.
     """
 
     name: str
@@ -276,6 +287,8 @@ class Role:
     mover_can_become: bool = True
     uses_source: bool = True
     creates_in_source: bool = False
+    mover_belongs: bool = False
+    uses_source_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -324,6 +337,8 @@ class Catalog:
     foreign_keys: tuple[ForeignKey, ...] = ()
     default_privileges: tuple[DefaultPrivileges, ...] = ()
     publications: tuple[Publication, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
     event_triggers: tuple[EventTrigger, ...] = ()
     expressions: tuple[Expression, ...] = ()
     mentions: tuple[Mention, ...] = ()
@@ -364,14 +379,15 @@ _ATOMS = frozenset((str, int, bool, float, type(None)))
 
 def to_plain(value: Any) -> Any:
     """Turn dataclasses and tuples into what JSON has."""
-    if type(value) in _ATOMS:  # most of what there is; the other questions take longer
+    # What there is most of is asked for first, and without a call for it: a catalog has millions of values.
+    if type(value) in _ATOMS:
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {key: to_plain(item) for key, item in vars(value).items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [item if type(item) in _ATOMS else to_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: item if type(item) in _ATOMS else to_plain(item) for key, item in vars(value).items()}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): item if type(item) in _ATOMS else to_plain(item) for key, item in value.items()}
     return value
 
 
@@ -390,6 +406,8 @@ _MEMBERS: dict[type, dict[str, type]] = {
         "foreign_keys": ForeignKey,
         "default_privileges": DefaultPrivileges,
         "publications": Publication,
+        "slots": Slot,
+        "subscriptions": Subscription,
         "event_triggers": EventTrigger,
         "expressions": Expression,
         "mentions": Mention,
@@ -449,7 +467,7 @@ def pack(data: Any, secrets: Iterable[str] = ()) -> str:
 
     :param secrets: texts that must not occur in the result, because Ansible would mask them there.
     """
-    compressed = zlib.compress(json.dumps(to_plain(data)).encode(), 6)
+    compressed = zlib.compress(json.dumps(data, default=to_plain).encode(), 6)
     text = _BASE64 + base64.b64encode(compressed).decode()
     hidden = [secret for secret in secrets if secret]
     for mark, alphabet in _ALPHABETS.items():

@@ -61,7 +61,10 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowne
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.atthasdef OR a.attidentity <> '')),
        (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
-       c.relacl IS NOT NULL
+       c.relacl IS NOT NULL,
+       CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false
+            ELSE EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND x.indisvalid
+                            AND CASE c.relreplident WHEN 'i' THEN x.indisreplident ELSE x.indisprimary END) END
   FROM scope JOIN pg_catalog.pg_class c ON c.oid = scope.oid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_type t ON t.oid = c.reltype
@@ -90,6 +93,18 @@ SELECT c.oid::bigint, COALESCE(r.rolname, 'PUBLIC'), a.privilege_type, bool_or(a
  ORDER BY 1, 5 NULLS FIRST, 2, 3
 """
 
+# Whoever has a grant option may pass a privilege on; such grants hang on each other by their grantors.
+FURTHER_GRANTORS = """
+SELECT g.oid::bigint, array_agg(DISTINCT pg_get_userbyid(g.grantor)::text ORDER BY pg_get_userbyid(g.grantor)::text) FROM (
+  SELECT c.oid, c.relowner, a.grantor FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f')
+  UNION
+  SELECT c.oid, c.relowner, a.grantor FROM pg_catalog.pg_attribute att JOIN pg_catalog.pg_class c ON c.oid = att.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL aclexplode(att.attacl) a
+   WHERE n.nspname = ANY(%(scope)s) AND c.relkind IN ('r', 'p', 'f') AND att.attacl IS NOT NULL AND NOT att.attisdropped
+) g WHERE g.grantor <> g.relowner GROUP BY g.oid
+"""
+
 INDEXES = f"""
 SELECT x.indrelid::bigint, ic.oid::bigint, ic.relname FROM pg_catalog.pg_index x
   {_OF_SCOPE.format(oid="x.indrelid")} JOIN pg_catalog.pg_class ic ON ic.oid = x.indexrelid ORDER BY 1, 3
@@ -114,10 +129,14 @@ SELECT s.stxrelid::bigint, s.oid::bigint, n.nspname, s.stxname, pg_get_userbyid(
  WHERE n.nspname = ANY(%(scope)s) OR cn.nspname = ANY(%(scope)s) ORDER BY 1, 2
 """
 
-# Defaults of columns that are not generated (an identity has none). One that depends on a relation, or on a relation's row
-# type, would read differently once that has moved, so its text is left out; its sequences are given by OID.
+# Defaults of columns that are not generated (an identity has none). A text that names a relation, or a type of our schemas,
+# would read differently once that has moved: it is left out, but for a constant, which needs no type. Sequences are given by OID.
+_CONSTANT = r"""^(E?'(?:[^']|'')*')::(?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?(?:\[\])*$"""
 DEFAULTS = f"""
-SELECT d.adrelid::bigint, a.attname, CASE WHEN bool_or(r.oid IS NOT NULL) THEN '' ELSE pg_get_expr(d.adbin, d.adrelid) END,
+SELECT d.adrelid::bigint, a.attname,
+       CASE WHEN bool_or(r.oid IS NOT NULL) THEN ''
+            WHEN bool_or(tn.oid IS NOT NULL) THEN COALESCE(substring(pg_get_expr(d.adbin, d.adrelid), $re${_CONSTANT}$re$), '')
+            ELSE pg_get_expr(d.adbin, d.adrelid) END,
        NOT a.attnotnull, COALESCE(array_agg(r.oid::bigint ORDER BY r.oid) FILTER (WHERE r.relkind = 'S'), '{{}}')
   FROM pg_catalog.pg_attrdef d
   {_OF_SCOPE.format(oid="d.adrelid")}
@@ -125,6 +144,7 @@ SELECT d.adrelid::bigint, a.attname, CASE WHEN bool_or(r.oid IS NOT NULL) THEN '
   LEFT JOIN pg_catalog.pg_depend x ON x.classid = 'pg_catalog.pg_attrdef'::regclass AND x.objid = d.oid AND x.deptype = 'n'
        AND x.refclassid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)
   LEFT JOIN pg_catalog.pg_type t ON x.refclassid = 'pg_catalog.pg_type'::regclass AND t.oid = x.refobjid
+  LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace AND tn.nspname = ANY(%(scope)s)
   LEFT JOIN pg_catalog.pg_class r ON r.oid = CASE WHEN t.oid IS NULL THEN x.refobjid ELSE t.typrelid END
  GROUP BY d.adrelid, d.adnum, a.attname, a.attnotnull, d.adbin ORDER BY d.adrelid, d.adnum
 """
@@ -205,10 +225,11 @@ SELECT t.oid::bigint, n.nspname, t.typname, t.typtype
  WHERE n.nspname = ANY(%(scope)s) AND n.nspname <> %(source)s ORDER BY t.oid
 """
 
-# Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID.
+# Views anywhere that read a table or view of the scope. The rule's node tree refers to relations by OID; the options count, because
+# CREATE OR REPLACE VIEW without security_invoker takes it away without a word.
 VIEWS = """
 SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.refobjid::bigint ORDER BY d.refobjid::bigint),
-       md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))
+       md5(concat_ws('|', regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'), v.reloptions))
   FROM pg_catalog.pg_rewrite r
   JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind IN ('v', 'm')
   JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
@@ -216,27 +237,7 @@ SELECT v.oid::bigint, vn.nspname, v.relname, v.relkind, array_agg(DISTINCT d.ref
        AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> v.oid
   JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(%(scope)s)
- GROUP BY v.oid, vn.nspname, v.relname, v.relkind, r.ev_action::text ORDER BY v.oid
-"""
-
-# Views under the name of a table elsewhere that show just that table. PostgreSQL before 16 names the table with each column.
-PLAIN_VIEWS = """
-WITH pair AS (
-  SELECT v.oid, tn.nspname, t.relname, t.oid AS base
-    FROM pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace AND vn.nspname = %(source)s
-    JOIN pg_catalog.pg_class t ON t.relname = v.relname AND t.relkind IN ('r', 'p', 'f')
-    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace AND tn.nspname = ANY(%(scope)s)
-   WHERE v.relkind = 'v'
-), columns AS (
-  SELECT pair.base, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS bare,
-         string_agg(quote_ident(pair.relname) || '.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) AS long
-    FROM pair JOIN pg_catalog.pg_attribute a ON a.attrelid = pair.base AND a.attnum > 0 AND NOT a.attisdropped GROUP BY pair.base
-)
-SELECT pair.oid::bigint FROM pair JOIN columns ON columns.base = pair.base
-  JOIN LATERAL (VALUES (columns.bare), (columns.long)) AS wanted(list) ON
-       regexp_replace(' SELECT ' || wanted.list || ' FROM ' || quote_ident(nspname) || '.' || quote_ident(relname) || ';', '\\s+', ' ', 'g')
-       = regexp_replace(pg_get_viewdef(pair.oid), '\\s+', ' ', 'g')
- GROUP BY pair.oid
+ GROUP BY v.oid, vn.nspname, v.relname, v.relkind, v.reloptions, r.ev_action::text ORDER BY v.oid
 """
 
 # What PostgreSQL would name when DROP VIEW fails: dependents of the view itself and of its row and array type.
@@ -277,7 +278,8 @@ SELECT pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype,
 """
 
 PUBLICATIONS = """
-SELECT p.oid::bigint, p.pubname, pg_get_userbyid(p.pubowner), p.puballtables FROM pg_catalog.pg_publication p ORDER BY p.pubname
+SELECT p.oid::bigint, p.pubname, pg_get_userbyid(p.pubowner), p.puballtables, p.pubupdate OR p.pubdelete, p.pubviaroot
+  FROM pg_catalog.pg_publication p ORDER BY p.pubname
 """
 
 # Row filters, column lists and schema publications came with PostgreSQL 15.
@@ -288,6 +290,18 @@ SELECT r.prpubid::bigint, r.prrelid::bigint, {filtered} FROM pg_catalog.pg_publi
 PUBLICATION_SCHEMAS = """
 SELECT pn.pnpubid::bigint, n.nspname FROM pg_catalog.pg_publication_namespace pn
   JOIN pg_catalog.pg_namespace n ON n.oid = pn.pnnspid WHERE n.nspname = ANY(%(scope)s) ORDER BY 1, 2
+"""
+
+SLOTS = """
+SELECT s.slot_name::text, s.plugin::text, s.active FROM pg_catalog.pg_replication_slots s
+ WHERE s.slot_type = 'logical' AND s.database = current_database() AND NOT s.temporary ORDER BY 1
+"""
+
+# subconninfo is for superusers only; the rest is for everyone.
+SUBSCRIPTIONS = """
+SELECT s.subname::text, pg_get_userbyid(s.subowner)::text, s.subenabled,
+       ARRAY(SELECT r.srrelid::bigint FROM pg_catalog.pg_subscription_rel r WHERE r.srsubid = s.oid ORDER BY 1)
+  FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = current_database() ORDER BY 1
 """
 
 EVENT_TRIGGERS = """
@@ -301,9 +315,25 @@ SELECT e.extname, n.nspname, e.extversion FROM pg_catalog.pg_extension e
   JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname
 """
 
+# Who has whose rights without SET ROLE, as far as there are memberships; every role has its own.
 ROLES = """
+WITH RECURSIVE has(member, role) AS (
+  SELECT oid, oid FROM pg_catalog.pg_roles
+  UNION SELECT h.member, m.roleid FROM has h JOIN pg_catalog.pg_auth_members m ON m.member = h.role {inherited}
+), source AS (
+  SELECT oid, nspowner, nspacl FROM pg_catalog.pg_namespace WHERE nspname = %(source)s
+), door AS (
+  SELECT nspowner AS role FROM source
+  UNION SELECT a.grantee FROM source, aclexplode(source.nspacl) a WHERE a.privilege_type = 'USAGE'
+), used_for AS (
+  SELECT d.role, array_agg(DISTINCT o.rolname::text ORDER BY o.rolname::text) AS names
+    FROM door d JOIN has mine ON mine.role = d.role JOIN has other ON other.member = mine.member AND other.role <> d.role
+    JOIN pg_catalog.pg_roles o ON o.oid = other.role
+   WHERE o.rolname = ANY(%(roles)s) GROUP BY d.role
+)
 SELECT r.rolname, r.rolcanlogin, r.rolsuper, pg_has_role(current_user, r.oid, 'USAGE'), pg_has_role(current_user, r.oid, {become}),
-       COALESCE(has_schema_privilege(r.oid, s.oid, 'USAGE'), false), COALESCE(has_schema_privilege(r.oid, s.oid, 'CREATE'), false)
-  FROM pg_catalog.pg_roles r LEFT JOIN pg_catalog.pg_namespace s ON s.nspname = %(source)s
+       COALESCE(has_schema_privilege(r.oid, s.oid, 'USAGE'), false), COALESCE(has_schema_privilege(r.oid, s.oid, 'CREATE'), false),
+       pg_has_role(current_user, r.oid, 'MEMBER'), COALESCE(used_for.names, '{{}}')
+  FROM pg_catalog.pg_roles r LEFT JOIN source s ON true LEFT JOIN used_for ON used_for.role = r.oid
  WHERE r.rolname = ANY(%(roles)s) ORDER BY r.rolname
 """

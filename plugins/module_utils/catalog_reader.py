@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils import catalog_queries as q
@@ -28,6 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.path_reader import read_paths
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_reader import (
@@ -79,6 +81,7 @@ def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
     traits = dict(database.rows(q.TRAITS, scope))
     structure = _grouped(database.rows(q.STRUCTURE, scope))
     grants = _grouped(database.rows(q.TABLE_GRANTS, scope))
+    grantors = dict(database.rows(q.FURTHER_GRANTORS, scope))
     tables = []
     for row in database.rows(q.TABLES, scope):
         oid = row[0]
@@ -103,7 +106,9 @@ def _tables(database: Database, scope: Mapping[str, Any]) -> tuple[Table, ...]:
                 filled=tuple(row[15] or ()),
                 parents=tuple(row[16] or ()),
                 acl=tuple(g for g in explicit if g.column is None) if row[17] else None,
+                replica_identity=row[18],
                 column_grants=tuple(g for g in explicit if g.column is not None),
+                granted_by=tuple(grantors.get(oid, ())),
                 indexes=tuple(Index(*index) for index in indexes.get(oid, ())),
                 sequences=tuple(OwnedSequence(*sequence) for sequence in sequences.get(oid, ())),
                 statistics=tuple(Statistics(*s) for s in statistics.get(oid, ())),
@@ -128,15 +133,19 @@ def _publications(database: Database, server: Server, scope: Mapping[str, Any]) 
             schemas=tuple(row[0] for row in schemas.get(oid, ())),
             tables=tuple(row[0] for row in tables.get(oid, ())),
             filtered=tuple(row[0] for row in tables.get(oid, ()) if row[1]),
+            identified=identified,
+            via_root=via_root,
         )
-        for oid, name, owner, everything in database.rows(q.PUBLICATIONS)
+        for oid, name, owner, everything, identified, via_root in database.rows(q.PUBLICATIONS)
     )
 
 
-def _views(database: Database, scope: Mapping[str, Any]) -> tuple[View, ...]:
-    plain = {oid for (oid,) in database.rows(q.PLAIN_VIEWS, scope)}
-    rows = database.rows(q.VIEWS, scope)
-    return tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5], row[0] in plain) for row in rows)
+def _roles(database: Database, server: Server, wanted: Mapping[str, Any]) -> tuple[Role, ...]:
+    # Since PostgreSQL 16 a membership may come without the right to become the role, and inheritance is a matter of each one.
+    new = server.version_num >= SET_OPTION_SINCE
+    inherited = "AND m.inherit_option" if new else "JOIN pg_catalog.pg_roles i ON i.oid = m.member AND i.rolinherit"
+    rows = database.rows(q.ROLES.format(become="'SET'" if new else "'MEMBER'", inherited=inherited), wanted)
+    return tuple(replace(Role(*row[:-1]), uses_source_for=tuple(row[-1])) for row in rows)
 
 
 def _role_names(parts: Iterable[str | None], tables: Iterable[Table]) -> list[str]:
@@ -179,9 +188,8 @@ def read_catalog(
         named += [entry.role for entry in defaults] + [publication.owner for publication in publications]
         named += [schema.owner for schema in schemas]
         named += [found.owner for found in user_types]
-        # Since PostgreSQL 16 a membership may come without the right to become the role.
-        become = "'SET'" if server.version_num >= SET_OPTION_SINCE else "'MEMBER'"
-        roles = database.rows(q.ROLES.format(become=become), {**scope, "roles": _role_names(named, tables)})
+        named += [grant.grantee for schema in schemas if schema.name == source_schema for grant in schema.grants]
+        wanted = {**scope, "roles": _role_names(named, tables)}
         paths = read_paths(database, server, scope, further_roles)
         return Catalog(
             server=Server(
@@ -201,18 +209,20 @@ def read_catalog(
             types=tuple(TypeName(*row) for row in database.rows(q.TYPES, scope)),
             statistics=tuple(Statistics(*row[1:]) for row in database.rows(q.STATISTICS, scope)),
             routines=read_routines(database, server.version_num, scope),
+            views=tuple(View(row[0], row[1], row[2], row[3], tuple(row[4]), row[5]) for row in database.rows(q.VIEWS, scope)),
             aggregates=read_aggregates(database),
-            views=_views(database, scope),
             dependents=tuple(Dependent(*row) for row in database.rows(q.DEPENDENTS, scope)),
             contents=tuple(SchemaObject(*row) for row in database.rows(q.CONTENTS, scope)),
             foreign_keys=tuple(ForeignKey(*row) for row in database.rows(q.FOREIGN_KEYS, scope)),
             default_privileges=defaults,
             publications=publications,
+            slots=tuple(Slot(*row) for row in database.rows(q.SLOTS)),
+            subscriptions=tuple(replace(Subscription(*row[:3]), tables=tuple(row[3])) for row in database.rows(q.SUBSCRIPTIONS)),
             event_triggers=tuple(EventTrigger(*row) for row in database.rows(q.EVENT_TRIGGERS)),
             expressions=read_expressions(database, scope),
             mentions=read_mentions(database, scope),
             remote_tables=read_remote_tables(database, scope),
-            roles=tuple(Role(*row) for row in roles),
+            roles=_roles(database, server, wanted),
             extensions=tuple(Extension(*row) for row in database.rows(q.EXTENSIONS)),
             user_types=user_types,
             **paths,

@@ -31,6 +31,9 @@ SELECT p.oid::bigint, n.nspname, p.proname,
        CASE WHEN p.prorettype IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype, 'pg_catalog.void'::regtype)
             THEN p.prorettype::regtype::text ELSE '' END,
        p.proretset,
+       COALESCE((SELECT c.oid FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+                   JOIN pg_catalog.pg_class c ON c.oid = COALESCE(e.typrelid, t.typrelid) AND c.relkind IN ('r', 'p', 'f')
+                  WHERE t.oid = p.prorettype), 0)::bigint,
        (SELECT json_agg(json_build_array(COALESCE(p.proargmodes[u.place], 'i'), COALESCE(p.proargnames[u.place], ''),
                                          CASE WHEN c.oid IS NULL AND y.oid IS NULL THEN tn.nspname ELSE '' END, t.typname,
                                          COALESCE(c.oid, 0)::bigint, COALESCE(y.oid, 0)::bigint)

@@ -46,7 +46,8 @@ class Routine:
 
     ``source`` is its text, empty where PostgreSQL keeps a parsed body that follows by OID; ``row_types`` are the tables whose row type it
     takes. ``search_path`` is the setting that it carries (None: that of the caller applies). ``returns`` is ``trigger``,
-    ``event_trigger``, ``void``, or empty for anything else.
+    ``event_trigger``, ``void``, or empty for anything else; ``result_table`` is the OID of the table whose rows it returns, 0 where it
+    returns something else.
     """
 
     oid: int
@@ -62,6 +63,7 @@ class Routine:
     owner: str = ""
     returns: str = ""
     returns_set: bool = False
+    result_table: int = 0
     arguments: tuple[Argument, ...] = ()
     wiring: tuple[Wiring, ...] = ()
 

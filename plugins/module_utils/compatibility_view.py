@@ -8,7 +8,7 @@ some of them could not use it at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, ColumnDefault, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.privileges import (
@@ -49,8 +49,8 @@ class CompatibilityView:
 
     @property
     def as_owner(self) -> bool:
-        """Whether the view runs with its owner's rights."""
-        return bool(self.table.column_grants) and not self.table.row_security
+        """Whether the view runs with its owner's rights; never on a foreign table, which would be read with the owner's user mapping."""
+        return bool(self.table.column_grants) and not self.table.row_security and self.table.kind != "f"
 
     @property
     def owned_by_table_owner(self) -> bool:
@@ -105,8 +105,9 @@ class CompatibilityView:
             made.append(statement("GRANT ALL ON {} TO {}", view, Name(owner)))
         elif owner != table.owner:
             made.append(statement("GRANT ALL ON {} TO {}", view, Name(owner)) if touched else "")
-            everything = [statement("GRANT ALL ON {} TO {}", view, Name(table.owner))]
-            made.extend(everything if self.owner_has_all else grant_on_relation(view, own))
+            # An owner may grant what it owns to others; on a view that it does not own it needs the option.
+            everything = [statement("GRANT ALL ON {} TO {} WITH GRANT OPTION", view, Name(table.owner))]
+            made.extend(everything if self.owner_has_all else grant_on_relation(view, [replace(grant, grantable=True) for grant in own]))
         others = [grant for grant in (*(table.acl or ()), *table.column_grants) if grant.grantee not in (owner, table.owner)]
         made.extend(grant_on_relation(view, [grant for grant in others if grant.column is None]))
         made.extend(grant_on_relation(view, [grant for grant in others if grant.column is not None]))

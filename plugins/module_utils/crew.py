@@ -6,11 +6,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Union
+from typing import Union
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, probing
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
     HeadStart,
     Outcome,
@@ -29,8 +30,7 @@ class Crew:
     one worker and not see what readers of the others' tables notice.
 
     :param connect: opens a direct connection.
-    :param should_stop: asked between steps, as by `relocation.Relocator`.
-    :param earlier: what earlier slices have spent, by the id of the step; it and ``before`` as by `relocation.Relocator`.
+    :param should_stop: asked between steps, and ``before``, ``earlier``: as by `relocation.Relocator`.
 
     ``unfinished`` are the steps that were being tried when the work was stopped.
     """
@@ -42,15 +42,15 @@ class Crew:
         pace: Pace,
         should_stop: Callable[[], bool],
         *,
+        before: Mapping[int, Former] | None = None,
         earlier: Mapping[str, HeadStart] | None = None,
-        before: Mapping[int, dict[str, Any]] | None = None,
     ) -> None:
         self._connect = connect
         self._run = run
         self._pace = pace
         self._should_stop = should_stop
+        self._before = before
         self._earlier = earlier or {}
-        self._before = before or {}
         self._ended = threading.Event()
         self._todo: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -90,7 +90,7 @@ class Crew:
             with self._connect() as database, probing(self._connect, self._pace.probe, longest_attempt_ms(database)) as probe:
                 if probe is not None:
                     self.probes.append(probe)
-                relocator = Relocator(database, self._run, self._pace, self._stops, earlier=self._earlier, before=self._before, probe=probe)
+                relocator = Relocator(database, self._run, self._pace, self._stops, before=self._before, earlier=self._earlier, probe=probe)
                 for outcome in relocator.apply(self._take()):
                     self._messages.put(outcome)
                 if relocator.unfinished is not None:

@@ -97,8 +97,7 @@ def introspection(s: Situation) -> Iterator[Finding]:
         "every column nullable. CREATE TABLE x (LIKE old_name INCLUDING ALL) makes a table without defaults, NOT NULL and indexes. "
         "ALTER TABLE old_name RENAME COLUMN, RENAME TO and ALTER COLUMN … SET DEFAULT succeed, and change the view alone. None of this "
         "is an error.",
-        "Pause migration tools and code generators, or give them the new names (a search_path of their own); verify finds views "
-        "that were changed.",
+        "Give code generators and the like the new names, or a search_path of their own; verify finds views that were changed.",
     )
 
 
@@ -110,7 +109,10 @@ def limits(s: Situation) -> Iterator[Finding]:
     words = list(_REFUSED)
     if MERGE_SINCE <= s.catalog.server.version_num < MERGE_INTO_VIEWS_SINCE:
         words.append(f"MERGE INTO t (PostgreSQL {s.catalog.server.major})")
-    for trait, text in ((NAMED_KEY, "ON CONFLICT ON CONSTRAINT (ON CONFLICT (columns) works)"), (PRIMARY_KEY, "GROUP BY the key alone")):
+    for trait, text in (
+        (NAMED_KEY, "ON CONFLICT ON CONSTRAINT (ON CONFLICT (columns) works)"),
+        (PRIMARY_KEY, "GROUP BY the primary key alone"),
+    ):
         number = sum(1 for table, _ in tables if trait in table.traits)
         if number:
             words.append(f"{text}, on {count_of(number, 'table')}")

@@ -41,7 +41,7 @@ def monitoring_by_name(s: Situation) -> Iterator[Finding]:
             source,
             f"Dashboards and alerts that look for schemaname = '{source}' lose sight of what has moved (the counters go on under the new "
             f"schema), and pg_relation_size('{source}.x') is 0, because that is a view. Neither is an error.",
-            f"Let them look for the schemas {', '.join(sorted(s.targets))} too, and ask for sizes by the new names.",
+            f"Let them look for {', '.join(sorted(s.targets))} too, and ask for sizes by the new names.",
         )
 
 

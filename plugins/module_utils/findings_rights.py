@@ -31,13 +31,14 @@ def _not_owner(s: Situation, obj: str, what: str, owner: str, change: str) -> Fi
     """:param change: the way out where the owner is a superuser, whose rights nobody should be given."""
     user = s.catalog.server.user
     role = s.catalog.role(owner)
-    grant = f"GRANT {Name(owner).as_string()} TO {Name(user).as_string()}"
+    belongs = role is not None and role.mover_belongs
+    lacks = "is a member of it, but without inheriting its rights" if belongs else "has not got that role's rights"
     return Finding(
         "not_owner",
         REFUSE,
         obj,
-        f"{what} belongs to {owner}; {user} has not got that role's rights, so PostgreSQL would refuse.",
-        f"{change if role is not None and role.superuser else grant}, or connect as a role that has it.",
+        f"{what} belongs to {owner}; {user} {lacks}, so PostgreSQL would refuse.",
+        f"{change if role is not None and role.superuser else s.membership(owner)}, or connect as a role that has it.",
     )
 
 
@@ -48,6 +49,14 @@ def rights_in_schemas(s: Situation) -> Iterator[Finding]:
         return
     user = Name(server.user).as_string()
     source = s.catalog.source_schema
+    if source not in server.use_on_schemas:
+        yield Finding(
+            "source_not_usable",
+            REFUSE,
+            source,
+            f"{server.user} may not use {source}, so it can name nothing that stands there.",
+            f"GRANT USAGE ON SCHEMA {Name(source).as_string()} TO {user}.",
+        )
     if source not in server.create_on_schemas:
         yield Finding(
             "undo_impossible",
@@ -117,12 +126,13 @@ def schema_owners(s: Situation) -> Iterator[Finding]:
         owner = s.catalog.role(target.owner) if target.owner and there is None else None
         if owner is not None and not s.may_give_to(owner):
             user = s.catalog.server.user
+            how = ": its membership lacks INHERIT or SET" if owner.mover_belongs else ""
             yield Finding(
                 "owner_not_givable",
                 REFUSE,
                 target.name,
-                f"multischema_schemas gives it to {owner.name}, and {user} may neither make a schema for that role nor work in it.",
-                f"GRANT {Name(owner.name).as_string()} TO {Name(user).as_string()}, or leave the owner out.",
+                f"multischema_schemas gives it to {owner.name}, and {user} may not make a schema for that role and work in it{how}.",
+                f"{s.membership(owner.name)}, or leave the owner out.",
             )
         if target.owner and there is not None and there.owner != target.owner:
             yield Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Table
 from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import (
     SECURITY_INVOKER_SINCE,
     CompatibilityView,
@@ -41,11 +42,16 @@ def column_privileges(s: Situation) -> Iterator[Finding]:
         way_out = "L"
         if table.row_security:
             reason = f"{who} may see only some of its columns, and it has row security; no kind of view keeps both."
+        elif table.kind == "f":
+            reason = (
+                f"{who} may see only some of its columns; a view for that would read the foreign server with {table.owner}'s user mapping."
+            )
         elif not view.owner_has_all:
             reason = f"{who} may see only some of its columns; the view for that runs as {table.owner}, who has given up rights on it."
         elif not view.owned_by_table_owner:
-            reason = f"{who} may see only some of its columns; the view for that must belong to {table.owner}, who may not own one here."
-            way_out = f"GRANT CREATE ON SCHEMA {Name(table.schema).as_string()} TO {Name(table.owner).as_string()}; or l"
+            why, grant = _why_not_owned(s, table)
+            reason = f"{who} may see only some of its columns; the view for that must belong to {table.owner}, but {why}."
+            way_out = f"{grant}; or l"
         else:
             yield Finding(
                 "column_privileges",
@@ -85,14 +91,24 @@ def view_owners(s: Situation) -> Iterator[Finding]:
     """Who cannot create in the source schema cannot own a view there."""
     for group, table, target in s.moves:
         if group.view and not CompatibilityView(s.catalog, table, target).owned_by_table_owner:
+            why, way_out = _why_not_owned(s, table)
             yield Finding(
                 "view_owner",
                 WARN,
                 table_name(table),
-                f"The compatibility view will belong to {s.catalog.server.user}, because {table.owner} may not create in "
-                f"{table.schema}; {table.owner} gets all privileges on it instead.",
-                f"GRANT CREATE ON SCHEMA {Name(table.schema).as_string()} TO {Name(table.owner).as_string()}, if it should be the owner's.",
+                f"The compatibility view will belong to {s.catalog.server.user}, because {why}; {table.owner} gets all "
+                "privileges on it instead.",
+                f"{way_out}, if it should be the owner's.",
             )
+
+
+def _why_not_owned(s: Situation, table: Table) -> tuple[str, str]:
+    """Why the view over a table cannot be given to the table's owner, and the SQL that allows it."""
+    owner = s.catalog.role(table.owner)
+    if owner is not None and owner.creates_in_source and not owner.mover_can_become:
+        return f"{s.catalog.server.user} may not give it to {table.owner} (its membership lacks SET)", s.membership(table.owner)
+    grant = f"GRANT CREATE ON SCHEMA {Name(table.schema).as_string()} TO {Name(table.owner).as_string()}"
+    return f"{table.owner} may not create in {table.schema}", grant
 
 
 def default_privileges_on_views(s: Situation) -> Iterator[Finding]:
@@ -107,6 +123,21 @@ def default_privileges_on_views(s: Situation) -> Iterator[Finding]:
                 table_name(table),
                 f"Default privileges would give {', '.join(sorted(extra))} rights on the view that they have not got on the "
                 "table; they are taken back in the same transaction.",
+            )
+
+
+def grants_passed_on(s: Situation) -> Iterator[Finding]:
+    """Privileges on the view all come from its owner, so a chain of grants does not hang together there."""
+    for group, table, target in s.moves:
+        if group.view and table.granted_by:
+            who = ", ".join(table.granted_by)
+            yield Finding(
+                "grants_passed_on",
+                WARN,
+                table_name(table),
+                f"{who} has passed privileges on it to others. The view has the same privileges, all granted by its owner: REVOKE … "
+                f"CASCADE on the old name would not take back what {who} has passed on.",
+                f"Revoke on {qualified(target, table.name)}, and on the view from each.",
             )
 
 

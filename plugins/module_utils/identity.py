@@ -12,13 +12,17 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
-_RELATIONS = """
-SELECT c.oid::bigint, json_build_object(
+# What is compared of relations "c" in schemas "n".
+IDENTITY = """json_build_object(
          'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'relfilenode', c.relfilenode::bigint,
          'toast', c.reltoastrelid::bigint, 'owner', c.relowner::bigint, 'acl', c.relacl::text, 'options', c.reloptions::text,
          'persistence', c.relpersistence, 'row_security', c.relrowsecurity, 'force_row_security', c.relforcerowsecurity,
          'replica_identity', c.relreplident, 'columns', c.relnatts, 'checks', c.relchecks, 'tablespace', c.reltablespace::bigint,
-         'has_children', c.relhassubclass)
+         'has_children', c.relhassubclass)"""
+
+# Parameters: OIDs of relations, OIDs of statistics objects.
+_RELATIONS = f"""
+SELECT c.oid::bigint, {IDENTITY}
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1::oid[])
 UNION ALL
 SELECT s.oid::bigint, json_build_object('schema', n.nspname, 'name', s.stxname, 'kind', 's', 'owner', s.stxowner::bigint)
@@ -48,12 +52,20 @@ SELECT p.relname, 'has other privileges than its table' FROM pair p
     WHERE g.grantee NOT IN (p.relowner, p.view_owner)
     GROUP BY g.grantee, g.privilege, g.grantable HAVING count(DISTINCT g.side) <> 2)
 UNION ALL
+SELECT p.relname, 'has other column privileges than its table' FROM pair p
+ WHERE p.view_oid IS NOT NULL AND EXISTS (
+   SELECT FROM (SELECT att.attrelid, att.attname, a.grantee, a.privilege_type, a.is_grantable
+                  FROM pg_catalog.pg_attribute att CROSS JOIN LATERAL aclexplode(att.attacl) a
+                 WHERE att.attrelid IN (p.table_oid, p.view_oid) AND att.attacl IS NOT NULL AND NOT att.attisdropped
+                   AND a.grantee NOT IN (p.relowner, p.view_owner)) AS g
+    GROUP BY g.attname, g.grantee, g.privilege_type, g.is_grantable HAVING count(DISTINCT g.attrelid) <> 2)
+UNION ALL
 SELECT p.relname, 'has other columns than its table' FROM pair p
  WHERE p.view_oid IS NOT NULL AND {COLUMNS.format("p.table_oid")} IS DISTINCT FROM {COLUMNS.format("p.view_oid")}
 """
 
 # A digest of what a view says, which does not change when what it reads is renamed or moves.
-VIEW_DEFINITION = "md5(regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'))"
+VIEW_DEFINITION = "md5(concat_ws('|', regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g'), v.reloptions))"
 
 # Parameters: names of views, the source schema.
 _VIEWS = f"""

@@ -8,10 +8,11 @@ lives, so that the lease of a killed run ends by itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict, step_to_dict
@@ -20,27 +21,31 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 FORMAT = 1
 LEASE_SECONDS = 20  # longer than any pause between two renewals of a live run, short enough to wait for after a kill
 
-_CREATE = f"""
-CREATE SCHEMA {JOURNAL_SCHEMA};
-COMMENT ON SCHEMA {JOURNAL_SCHEMA} IS 'dbops.multischema: what the running migration has done; rollback.yml reads it and removes it';
-CREATE TABLE {JOURNAL_SCHEMA}.journal (format int PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT clock_timestamp());
-CREATE TABLE {JOURNAL_SCHEMA}.run (
+# Each one statement: a subscriber of a publication FOR ALL TABLES needs them too.
+JOURNAL_TABLES = (
+    f"CREATE TABLE {JOURNAL_SCHEMA}.journal (format int PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT clock_timestamp())",
+    f"""CREATE TABLE {JOURNAL_SCHEMA}.run (
   id text PRIMARY KEY, door text NOT NULL, plan_digest text NOT NULL, operator text NOT NULL, version text NOT NULL,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(), finished_at timestamptz, outcome text,
   longest_stall_ms float8, longest_stall_on text
-);
-CREATE TABLE {JOURNAL_SCHEMA}.step (
+)""",
+    f"""CREATE TABLE {JOURNAL_SCHEMA}.step (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL, run text NOT NULL, phase int NOT NULL,
   definition jsonb NOT NULL, identity jsonb NOT NULL, attempts int NOT NULL,
   done_at timestamptz NOT NULL DEFAULT clock_timestamp(), undone_at timestamptz, undone_by text
-);
-CREATE UNIQUE INDEX step_done_once ON {JOURNAL_SCHEMA}.step (id) WHERE undone_at IS NULL;
-CREATE TABLE {JOURNAL_SCHEMA}.accepted (
+) WITH (toast_tuple_target = 8160)""",  # a row is written in every step, and compressing it would take longer than all the rest of that
+    f"""CREATE TABLE {JOURNAL_SCHEMA}.accepted (
   run text NOT NULL, finding text NOT NULL, object text NOT NULL, reason text NOT NULL, PRIMARY KEY (run, finding, object)
-);
-CREATE TABLE {JOURNAL_SCHEMA}.lease (
+)""",
+    f"""CREATE TABLE {JOURNAL_SCHEMA}.lease (
   run text PRIMARY KEY, holder text NOT NULL, renewed_at timestamptz NOT NULL, expires_at timestamptz NOT NULL
-);
+)""",
+)
+_CREATE = f"""
+CREATE SCHEMA {JOURNAL_SCHEMA};
+COMMENT ON SCHEMA {JOURNAL_SCHEMA} IS 'dbops.multischema: what the running migration has done; rollback.yml reads it and removes it';
+{";".join(JOURNAL_TABLES)};
+CREATE UNIQUE INDEX step_done_once ON {JOURNAL_SCHEMA}.step (id) WHERE undone_at IS NULL;
 GRANT ALL ON ALL TABLES IN SCHEMA {JOURNAL_SCHEMA} TO CURRENT_USER;
 INSERT INTO {JOURNAL_SCHEMA}.journal (format) VALUES ({FORMAT})
 """
@@ -124,15 +129,20 @@ class Journal:
 
     # --- steps ---
 
-    def _entries(self, condition: str) -> list[Entry]:
+    def _entries(self, condition: str, parameters: tuple[Any, ...] = ()) -> list[Entry]:
         rows = self.database.rows(
-            f"SELECT seq, definition, run, done_at::text, undone_at::text, attempts, identity FROM {JOURNAL_SCHEMA}.step {condition}"
+            f"SELECT seq, definition, run, done_at::text, undone_at::text, attempts, identity FROM {JOURNAL_SCHEMA}.step {condition}",
+            parameters,
         )
         return [Entry(row[0], step_from_dict(row[1]), *row[2:]) for row in rows]
 
     def done(self) -> list[Entry]:
         """Steps in effect, in the order in which they were done; none where there is no journal."""
         return self._entries("WHERE undone_at IS NULL ORDER BY seq") if self.exists() else []
+
+    def done_of(self, numbers: Sequence[int]) -> list[Entry]:
+        """Those of some steps that are in effect, by their ``seq``."""
+        return self._entries("WHERE undone_at IS NULL AND seq = ANY(%s) ORDER BY seq", (list(numbers),))
 
     def record(self, run: str, step: Step, identity: Mapping[str, Any], attempts: int) -> None:
         """Write a step as done; to be called inside its transaction.
@@ -255,7 +265,7 @@ class Journal:
 
 def _json(data: Any) -> str:
     """JSON that a database of any encoding can store: escapes would have to be converted by the server."""
-    return json.dumps(data, ensure_ascii=False)
+    return json.dumps(data, ensure_ascii=False, default=to_plain)
 
 
 def _lease_lost() -> JournalError:

@@ -75,12 +75,35 @@ class Return:
         return tuple(undo)
 
 
-def publications_left(catalog: Catalog, table: Table) -> list[Publication]:
-    """Publications that hold the table only because they publish its schema, and would lose it without a word."""
+def publishable(table: Table) -> bool:
+    """Whether a publication of its schema publishes it: foreign, unlogged and temporary tables are left out."""
+    return table.kind != "f" and table.persistence == "p"
+
+
+def publishes(publication: Publication, table: Table, tables: Mapping[int, Table]) -> bool:
+    """Whether a publication publishes changes of the table, perhaps as a partition of one that it names.
+
+    :param tables: all tables by OID.
+    """
+    if not publishable(table):
+        return False
+    if publication.all_tables or table.oid in publication.tables or table.schema in publication.schemas:
+        return True
+    return table.is_partition and any(publishes(publication, tables[oid], tables) for oid in table.parents if oid in tables)
+
+
+def publications_left(catalog: Catalog, table: Table, target: str) -> list[Publication]:
+    """Publications that hold the table only because they publish its schema, and would lose it without a word.
+
+    One that publishes the target schema as well keeps it by itself.
+    """
     return [
         publication
         for publication in catalog.publications
-        if table.schema in publication.schemas and table.oid not in publication.tables and table.kind != "f" and table.persistence == "p"
+        if table.schema in publication.schemas
+        and target not in publication.schemas
+        and table.oid not in publication.tables
+        and publishable(table)
     ]
 
 
@@ -133,7 +156,7 @@ class MoveTables:
             do.append(statement("ALTER TABLE {} SET SCHEMA {}", Name(source, table.name), Name(target)))
             for name in _statistics_of(table, source):
                 do.append(statement("ALTER STATISTICS {} SET SCHEMA {}", Name(source, name), Name(target)))
-            for publication in publications_left(catalog, table):
+            for publication in publications_left(catalog, table, target):
                 do.append(statement("ALTER PUBLICATION {} ADD TABLE ONLY {}", Name(publication.name), Name(target, table.name)))
                 published.append((publication, table))
             if group.view:

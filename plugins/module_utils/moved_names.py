@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Table
+from ansible_collections.dbops.multischema.plugins.module_utils.compatibility_view import copied_defaults
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import CONSTRAINT, PCT_ROWTYPE, TYPE, Reference
 from ansible_collections.dbops.multischema.plugins.module_utils.type_placement import TypeMove
@@ -18,6 +19,7 @@ class Moved:
     """Something that moves, known by its name.
 
     ``view``: whether something takes the name, a view for a table, a domain for a type; nothing can for an enum or a sequence.
+    ``defaults``: columns whose default that view carries.
     """
 
     kind: str
@@ -26,6 +28,7 @@ class Moved:
     target: str
     view: bool = False
     table: Table | None = None  # the table, or the one that it belongs to; None for a type
+    defaults: frozenset[str] = frozenset()
 
 
 class MovedNames:
@@ -43,7 +46,8 @@ class MovedNames:
         for key in catalog.foreign_keys:
             foreign_keys.setdefault(key.child, []).append(key.name)
         for group, table, target in moves:
-            self._relations[table.name] = Moved(TABLE, table.name, self._source, target, group.view, table)
+            carried = frozenset(default.column for default in copied_defaults(table)) if group.view_defaults else frozenset()
+            self._relations[table.name] = Moved(TABLE, table.name, self._source, target, group.view, table, carried)
             for sequence in table.sequences:
                 self._relations[sequence.name] = Moved(SEQUENCE, sequence.name, self._source, target, table=table)
             for index in table.indexes:

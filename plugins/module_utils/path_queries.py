@@ -12,8 +12,15 @@ SELECT r.rolname, s.setdatabase <> 0, substr(c.entry, length('search_path=') + 1
  ORDER BY r.rolname NULLS FIRST, 2
 """
 
-# What a session falls back to, and where that comes from (pg_settings.source); to be asked after SET LOCAL … TO DEFAULT.
-SESSION_PATH = "SELECT setting, source, boot_val FROM pg_catalog.pg_settings WHERE name = 'search_path'"
+# What a session falls back to, and whether a role or the database of this session gives that, and not the server.
+SESSION_PATH = """
+SELECT p.reset_val, p.boot_val, EXISTS (
+         SELECT FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c(entry)
+          WHERE c.entry LIKE 'search\\_path=%'
+            AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+            AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user)))
+  FROM pg_catalog.pg_settings p WHERE p.name = 'search_path'
+"""
 
 MAY_READ_FILES = "SELECT has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')"
 FILE_PATH = "SELECT setting FROM pg_catalog.pg_file_settings WHERE name = 'search_path' AND applied ORDER BY seqno DESC LIMIT 1"

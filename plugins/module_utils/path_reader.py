@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,19 +19,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path import USER, parse
 
 ADMIN_NEEDED_SINCE = 160000
-# pg_settings.source of what holds for every session of the server.
-_OF_SERVER = ("default", "environment variable", "configuration file", "command line", "override", "dynamic default")
 
 
 def server_path(database: Database) -> str | None:
-    """The path that the server's configuration gives, or None where a path of the connected role hides it.
-
-    To be called inside of a transaction.
-    """
-    database.execute("SET LOCAL search_path TO DEFAULT")
-    setting, source, built_in = database.rows(q.SESSION_PATH)[0]
-    database.execute("SET LOCAL search_path = pg_catalog")
-    if source in _OF_SERVER:
+    """The path that the server's configuration gives, or None where one of the connected role, its database or its client hides it."""
+    setting, built_in, hidden = database.rows(q.SESSION_PATH)[0]
+    asked_for = f"{database.settings.parameters.get('options', '')} {os.environ.get('PGOPTIONS', '')}"
+    if not hidden and "search_path" not in asked_for:
         return str(setting)
     if database.value(q.MAY_READ_FILES):
         return str(database.value(q.FILE_PATH) or built_in)

@@ -253,7 +253,7 @@ def step_to_dict(step: Step) -> dict[str, Any]:
         "undo": list(step.undo),
         "locks": [dict(vars(lock)) for lock in step.locks],
         "members": [dict(vars(member)) for member in step.members],
-        "detail": to_plain(step.detail),
+        "detail": dict(step.detail),
     }
 
 

@@ -142,9 +142,8 @@ class Database:
 
         :raises ServerRefused: with SQLSTATE and the server's own words.
         """
-        with self._translated(query), self._connection.cursor() as cursor:
-            cursor.execute(query, parameters or None)
-            return list(cursor.fetchall()) if cursor.description else []
+        cursor = self._sent(query, parameters)
+        return list(cursor.fetchall()) if cursor.description else []
 
     def prepared(self, name: str, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run a query that is run for every step, planned once a session.
@@ -177,9 +176,16 @@ class Database:
 
         :returns: the number of rows that it touched, -1 where that has no meaning.
         """
-        with self._translated(statement), self._connection.cursor() as cursor:
+        return int(self._sent(statement, parameters).rowcount)
+
+    def _sent(self, statement: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None) -> Any:
+        """The cursor that has run a statement; it goes when nobody looks at it any more."""
+        try:
+            cursor = self._connection.cursor()
             cursor.execute(statement, parameters or None)
-            return int(cursor.rowcount)
+        except psycopg2.Error as error:
+            raise _refusal(error, statement) from error
+        return cursor
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -215,13 +221,6 @@ class Database:
             yield
         finally:
             self.rollback()
-
-    @contextlib.contextmanager
-    def _translated(self, statement: str) -> Iterator[None]:
-        try:
-            yield
-        except psycopg2.Error as error:
-            raise _refusal(error, statement) from error
 
     @property
     def broken(self) -> bool:

@@ -192,6 +192,22 @@ def standbys(question: Question) -> Iterator[Check]:
         )
 
 
+def foreign_readers(question: Question) -> Iterator[Check]:
+    """Another database may name our tables in the options of its foreign tables, where we cannot look."""
+    rows = question.database.rows(
+        "SELECT DISTINCT usename::text, COALESCE(client_addr::text, 'this host') FROM pg_catalog.pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'postgres_fdw' ORDER BY 1, 2"
+    )
+    if rows:
+        who = ", ".join(f"{user or '?'} from {address}" for user, address in rows)
+        yield Check(
+            "foreign tables elsewhere",
+            WARN,
+            f"another database reads this one through postgres_fdw ({who}); its foreign tables name ours as text",
+            "There, after phase 2: ALTER FOREIGN TABLE … OPTIONS (SET schema_name …). Through a view UPDATE and DELETE may fail.",
+        )
+
+
 def connections(question: Question) -> Iterator[Check]:
     """The migration needs connections of its own at any moment: one, and one for each worker, each with its reader."""
     used, limit = question.database.rows(
@@ -220,6 +236,7 @@ CHECKS: tuple[Callable[[Question], Iterator[Check]], ...] = (
     dumps,
     blockers,
     standbys,
+    foreign_readers,
     connections,
 )
 

@@ -22,7 +22,7 @@ REGCLASS, TO_REGCLASS, EXISTS, SIZE, SERIAL_SEQUENCE, SEQUENCE = (
     "pg_get_serial_sequence",
     "sequence",
 )
-ROW_ARGUMENT, ROW_FIELD = "row argument", "row field"
+ROW_ARGUMENT, ROW_FIELD, ROW_RESULT = "row argument", "row field", "row result"
 
 # What is noted of a text besides names.
 DYNAMIC, TABLE_SCHEMA, CATALOG, TRANSACTION = "dynamic", "tg_table_schema", "catalog", "transaction"

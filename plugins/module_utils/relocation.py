@@ -19,7 +19,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     ServerRefused,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import (
-    read_identities,
     read_identities_of,
     read_views,
     view_problems,
@@ -35,14 +34,21 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
     Database,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, Reading
-from ansible_collections.dbops.multischema.plugins.module_utils.proof import move_problems, proof_query, read_proof
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import (
+    Former,
+    identity_of,
+    move_problems,
+    moved_as_planned,
+    proof_query,
+    read_places,
+    views_of,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.standbys import Standbys, too_far_behind
-from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import late, raise_if, refused
+from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import failure, raise_if, too_late
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
 
-RELATION_KINDS = ("r", "p", "f", "i", "S")  # of members; other kinds have OIDs of other catalogs
 RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
@@ -142,8 +148,8 @@ class Relocator:
     :param should_stop: asked between steps and attempts; true ends the work at the next safe point.
     :param earlier: what earlier slices have spent, by the id of the step.
     :param probe: reads the tables of the step that is being tried.
-    :param before: identities by OID (`identity.read_identities_of`), read for many steps at once. A step whose members are
-        all in it is sent as a whole, which takes two messages instead of a dozen; others one statement at a time.
+    :param before: what stands now, by OID (`proof.read_former`), read for many steps at once. A step whose members are
+        all in it is sent as a whole, which takes three messages instead of a dozen; others one statement at a time.
 
     ``unfinished`` is the step that was being tried when the work was stopped.
     """
@@ -155,19 +161,19 @@ class Relocator:
         pace: Pace,
         should_stop: Callable[[], bool] = lambda: False,
         *,
+        before: Mapping[int, Former] | None = None,
         earlier: Mapping[str, HeadStart] | None = None,
         probe: Probe | None = None,
-        before: Mapping[int, dict[str, Any]] | None = None,
     ) -> None:
         self.database = database
         self.journal = Journal(database)
         self.run = run
         self.pace = pace
         self.should_stop = should_stop
+        self._before = before or {}
         self._earlier = earlier or {}
         self._probe = probe
         self._standbys = Standbys(database, pace.max_replay_lag_s)
-        self._before = before or {}
         self.unfinished: Outcome | None = None
         self._renewed = time.monotonic()
 
@@ -245,7 +251,7 @@ class Relocator:
                 waited = (time.monotonic() - attempt_started) * 1000
                 if error.sqlstate not in RETRIED:
                     if singly or self.database.broken:
-                        raise refused(step, error, self.database.broken) from error
+                        raise failure(step, error, self.database.broken) from error
                     singly = True  # to learn which statement it is
                     outcome.attempts += 1
                     continue
@@ -256,7 +262,7 @@ class Relocator:
                 outcome.cancelled = way.cancelled
                 outcome.elapsed_ms = (time.monotonic() - started) * 1000
                 if earlier.spent_s + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
-                    raise late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s) from error
+                    raise too_late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s) from error
                 if self._pause(outcome.attempts):
                     return None
                 outcome.attempts += 1
@@ -269,18 +275,16 @@ class Relocator:
             self.unfinished = None
             return outcome
 
-    def _find_blockers(self, step: Step) -> list[Blocker]:
-        probe = self._probe.pid if self._probe else None
-        oids = [member.oid for member in step.members if member.kind in RELATION_KINDS]
-        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
-
     def _may_be_sent_whole(self, step: Step) -> bool:
         return step.kind == MoveTables.kind and all(member.oid in self._before for member in step.members)
 
     def _lock_timeout_ms(self, long_attempt: bool) -> int:
-        if not long_attempt:
-            return self.pace.lock_timeout_ms
-        return longest_attempt_ms(self.database)
+        return longest_attempt_ms(self.database) if long_attempt else self.pace.lock_timeout_ms
+
+    def _find_blockers(self, step: Step) -> list[Blocker]:
+        probe = self._probe.pid if self._probe else None
+        oids = [member.oid for member in step.members if member.kind != "s"]
+        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
 
     def _pause(self, attempt: int) -> bool:
         """Wait before the next attempt. :returns: whether the work should stop instead."""
@@ -311,18 +315,13 @@ class Relocator:
         message = ";\n".join([*transaction.statements[:-1], proof_query(self.database, step, task.undoes)])
         started = time.monotonic()
         with self.database.rolled_back_on_error():
-            proof = read_proof(step, self.database.rows(message))
-            after = {**proof.identities, **self._statistics(step)}
-            if self._problems(task, self._before, after):
+            places = read_places(self.database, step, self.database.rows(message))
+            if not moved_as_planned(self.database, step, task.undoes, self._before, places):
                 raise _Differs
-            views = dict(proof.views) if not proof.in_doubt else None
-            self._record(task, after, attempt, views)
+            identity = identity_of(step, self._before, places)
+            self._record(task, identity, attempt, views_of(step, places))
             self.database.execute("COMMIT")
         return (time.monotonic() - started) * 1000
-
-    def _statistics(self, step: Step) -> dict[int, Any]:
-        oids = [member.oid for member in step.members if member.kind == "s"]
-        return read_identities(self.database, (), oids) if oids else {}
 
     def _attempt_singly(self, task: Task, attempt: int, lock_timeout_ms: int) -> float:
         """The step statement by statement: lock, look, work, look again, record.
@@ -342,28 +341,23 @@ class Relocator:
             after = read_identities_of(self.database, [step])
             held = (time.monotonic() - held_from) * 1000
             if step.kind == MoveTables.kind:
-                raise_if(self._problems(task, before, after), step)
+                raise_if(move_problems(self.database, step, task.undoes, before, after), step)
             raise_if(problems_of_kind(self.database, step, task.undoes), step)
-            self._record(task, after, attempt, None)
+            self._record(task, {str(oid): item for oid, item in after.items()}, attempt, None)
         return held
 
-    def _record(self, task: Task, after: Mapping[int, Any], attempt: int, views: dict[str, Any] | None) -> None:
+    def _record(self, task: Task, identity: Mapping[str, Any], attempt: int, views: Mapping[str, Any] | None) -> None:
         """Write the step as done or undone.
 
+        :param identity: of what it has moved, by OID.
         :param views: what the views are known by, where they have been compared with their tables already.
         """
         step = task.step
         if task.entry is not None:
             self.journal.record_undone(self.run, task.entry)
             return
-        identity: dict[str, Any] = {}
-        if step.kind == MoveTables.kind:
-            identity = {str(oid): item for oid, item in after.items()}
-            identity["views"] = self._check_views(step) if views is None else views
-        self.journal.record(self.run, step, identity, attempt)
-
-    def _problems(self, task: Task, before: Mapping[int, Any], after: Mapping[int, Any]) -> list[str]:
-        return move_problems(self.database, task.step, task.undoes, before, after)
+        moved = {**identity, "views": self._check_views(step) if views is None else views} if step.kind == MoveTables.kind else {}
+        self.journal.record(self.run, step, moved, attempt)
 
     def _check_views(self, step: Step) -> dict[str, Any]:
         """:returns: what the views are known by afterwards."""

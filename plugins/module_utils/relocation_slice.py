@@ -17,13 +17,13 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
-from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities_of
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import require_room
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, probing
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former, read_former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import (
     HeadStart,
     Outcome,
@@ -120,7 +120,7 @@ def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, 
     """What is really left: steps to do, entries to undo, and the ids of what another run has done meanwhile."""
     items = unpack(work.steps)
     if work.door == "rollback":
-        entries = {entry.seq: entry for entry in journal.done()}
+        entries = {entry.seq: entry for entry in journal.done_of([item["seq"] for item in items])}
         undo = [(entries[item["seq"]], step_from_dict(item["step"])) for item in items if item["seq"] in entries]
         return [], undo, [item["step"]["id"] for item in items if item["seq"] not in entries]
     done = {entry.step.id for entry in journal.done()} if work.begin else set()
@@ -178,6 +178,10 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
     return {**vars(outcome), "stall": vars(outcome.stall) if outcome.stall else None}
 
 
+def _moves(step: Step) -> bool:
+    return step.kind == MoveTables.kind
+
+
 class _Doing:
     """The work of a slice, and what it has reached, also where an error ends it."""
 
@@ -192,24 +196,22 @@ class _Doing:
         self.probe_off: str | None = None
 
     def run(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], workers: int) -> None:
-        """Do steps or undo them. At its end the probes have ended, and what they have noticed is final.
-
-        Moves go side by side, where that is asked for; what comes after them one by one, once all of them are through.
-        """
-        everything = [*steps, *(step for _, step in undo)]
-        before = read_identities_of(database, everything)
-        together = list(itertools.takewhile(lambda step: step.kind == MoveTables.kind, steps)) if workers > 1 else []
+        """Do steps or undo them. At its end the probes have ended, and what they have noticed is final."""
+        before = read_former(database, filter(_moves, [*steps, *(step for _, step in undo)]))
+        together = list(itertools.takewhile(_moves, steps)) if workers > 1 else []
         if together:
-            crew = Crew(self._connect, self._run_id, self._pace, self._stop, earlier=self._earlier, before=before)
+            crew = Crew(self._connect, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier)
             self._collect(crew.apply(together, workers), crew.probes)
             self.unfinished = crew.unfinished
-            if len(self.outcomes) < len(together) or len(together) == len(steps):
+            if len(self.outcomes) < len(together):
                 return
-        wanted = self._pace.probe and any(step.kind == MoveTables.kind for step in everything[len(together) :])
+        self._one_by_one(database, steps[len(together) :], undo, before)
+
+    def _one_by_one(self, database: Database, steps: list[Step], undo: list[tuple[Entry, Step]], before: Mapping[int, Former]) -> None:
+        wanted = self._pace.probe and any(_moves(step) for step in (*steps, *(step for _, step in undo)))
         with probing(self._connect, wanted, longest_attempt_ms(database)) as probe:
-            relocator = Relocator(database, self._run_id, self._pace, self._stop, earlier=self._earlier, before=before, probe=probe)
-            working = relocator.roll_back(undo) if undo else relocator.apply(steps[len(together) :])
-            self._collect(working, [probe] if probe else [])
+            relocator = Relocator(database, self._run_id, self._pace, self._stop, before=before, earlier=self._earlier, probe=probe)
+            self._collect(relocator.roll_back(undo) if undo else relocator.apply(steps), [probe] if probe else [])
             self.unfinished = [relocator.unfinished] if relocator.unfinished else []
 
     def _collect(self, working: Iterator[Outcome], probes: Sequence[Probe]) -> None:

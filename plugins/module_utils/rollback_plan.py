@@ -22,6 +22,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.type_step import MoveType
 
+ROW_TYPE_KINDS = "rpfvm"  # relations that bring a type of their name with them; composite types are among the types
+
 
 @dataclass(frozen=True)
 class WayBack:
@@ -42,6 +44,7 @@ class _Now:
         self.catalog = catalog
         self.tables = catalog.by_oid()
         self.source = {r.name: r for r in catalog.relations if r.schema == catalog.source_schema}
+        self.source_types = {t.name: t.kind_text for t in catalog.user_types if t.schema == catalog.source_schema}
         self.children: dict[int, list[Table]] = {}
         for table in catalog.tables:
             for parent in table.parents:
@@ -169,13 +172,31 @@ def _name_conflicts(now: _Now, step: Step) -> Iterator[Finding]:
     for name in coming:
         there = now.source.get(name)
         if there is not None and not (there.kind == "v" and name in now.views):
-            yield Finding(
-                "name_taken",
-                REFUSE,
-                qualified(source, name),
-                f"A {RELATION_KINDS.get(there.kind, 'relation')} of that name was made in {source} since, so what had it cannot come back.",
-                "Rename or drop it.",
-            )
+            yield _taken(source, name, RELATION_KINDS.get(there.kind, "relation"))
+    for member in step.members:
+        moved = now.tables.get(member.oid)
+        if moved is not None and moved.schema != source:
+            yield from _type_conflicts(now, source, moved)
+
+
+def _type_conflicts(now: _Now, source: str, table: Table) -> Iterator[Finding]:
+    """The same for the types of a table's rows and of arrays of them; PostgreSQL lets others have the view's array type's name."""
+    there = now.source.get(table.array_type)
+    if there is not None and there.kind in ROW_TYPE_KINDS and not (there.kind == "v" and there.name in now.views):
+        yield _taken(source, table.array_type, RELATION_KINDS[there.kind])
+    for name in (table.row_type, table.array_type):
+        if name in now.source_types:
+            yield _taken(source, name, now.source_types[name])
+
+
+def _taken(source: str, name: str, kind: str) -> Finding:
+    return Finding(
+        "name_taken",
+        REFUSE,
+        qualified(source, name),
+        f"A {kind} of that name was made in {source} since, so what had it cannot come back.",
+        "Rename or drop it.",
+    )
 
 
 def _belongings(now: _Now, entries: Sequence[Entry]) -> set[int]:

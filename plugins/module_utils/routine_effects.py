@@ -35,6 +35,7 @@ _FAILS_ON_VIEW: Mapping[str, tuple[str, str]] = {
     r.GROUP_KEY: ("42803", "GROUP BY the primary key alone does not cover {detail}: a view has no key"),
     r.SYSTEM_COLUMN: ("42703", "a view has no {detail}"),
     r.ROW_ARGUMENT: ("42883", "{detail}() takes rows of the table, not of the view"),
+    r.ROW_RESULT: ("42P13", "its result is a row of the view, and it is declared to return rows of the table"),
     r.ROW_FIELD: ("42703", ".{detail} is a function of the table's rows, not of the view's"),
 }
 _CHANGES_ON_VIEW: Mapping[str, str] = {
@@ -48,7 +49,18 @@ _CHANGES_ON_VIEW: Mapping[str, str] = {
     r.SERIAL_SEQUENCE: "pg_get_serial_sequence is NULL for a view",
 }
 # Said of another use of the same name already, where there is no view.
-_SECONDARY = (r.ON_CONSTRAINT, r.GROUP_KEY, r.SYSTEM_COLUMN, r.ROW_FIELD, r.ONLY, r.SET_DEFAULT, r.TYPE, r.CURRENT_OF, r.ROW_ARGUMENT)
+_SECONDARY = (
+    r.ON_CONSTRAINT,
+    r.GROUP_KEY,
+    r.SYSTEM_COLUMN,
+    r.ROW_FIELD,
+    r.ONLY,
+    r.SET_DEFAULT,
+    r.TYPE,
+    r.CURRENT_OF,
+    r.ROW_ARGUMENT,
+    r.ROW_RESULT,
+)
 _ASKS = (r.EXISTS, r.TO_REGCLASS)
 
 # Condition names of PL/pgSQL for the errors above.
@@ -61,6 +73,7 @@ _CONDITIONS = {
     "42703": "undefined_column",
     "42883": "undefined_function",
     "42P01": "undefined_table",
+    "42P13": "invalid_function_definition",
 }
 
 
@@ -108,13 +121,16 @@ class Effects:
     version_num: int
     row_functions: Mapping[str, frozenset[int]]
 
-    def of(self, reading: Reading, path: Sequence[str] | None) -> Iterator[Effect]:
+    def of(self, reading: Reading, path: Sequence[str] | None, result_table: int = 0) -> Iterator[Effect]:
         """Everything in a text that does not stay what it was.
 
+        :param result_table: OID of the table whose rows the routine returns, if it does.
         :param path: see :meth:`MovedNames.lost`; what the text sets by itself comes before it.
         """
         for reference in reading.references:
             moved = self.names.lost(reference, reading.path or path)
+            if reference.use == r.ROW_RESULT and (moved is None or moved.table is None or moved.table.oid != result_table):
+                continue
             effect = self._effect(reference, moved) if moved is not None else None
             if effect is not None:
                 yield effect
@@ -177,7 +193,7 @@ class Effects:
         if use == r.GROUP_KEY:
             return detail == "*" or detail in table.columns
         if use == r.SET_DEFAULT:
-            return detail in table.filled
+            return detail in table.filled and detail not in moved.defaults
         if use == r.ONLY:
             return self.names.has_children(table)
         if use in (r.ROW_ARGUMENT, r.ROW_FIELD):

@@ -41,7 +41,8 @@ def read_routines(database: Database, version_num: int, scope: Mapping[str, Any]
             owner=row[10],
             returns=row[11],
             returns_set=row[12],
-            arguments=tuple(Argument(*argument) for argument in row[13] or ()),
+            result_table=row[13],
+            arguments=tuple(Argument(*argument) for argument in row[14] or ()),
             wiring=tuple(wiring.get(row[0], ())),
         )
         for row in database.rows(q.ROUTINES.format(parsed=parsed), scope)

@@ -171,12 +171,12 @@ def judge(
         reading = readings.routines.get(routine.oid)
         if reading is None:
             continue
-        now = tuple(effects.of(reading, routine.search_path))
+        now = tuple(effects.of(reading, routine.search_path, routine.result_table))
         bare = [effect for effect in now if effect.reference.schema is None]
         path = _new_path(catalog, routine, bare, order) if bare else ()
         obstacle = _obstacle(catalog, routine, reading, path, moving) if path else ""
         chosen = any(names_routine(pattern, routine) for pattern in patterns)
-        left = tuple(effects.of(reading, path)) if chosen and path and not obstacle else now
+        left = tuple(effects.of(reading, path, routine.result_table)) if chosen and path and not obstacle else now
         found[routine.oid] = Verdict(
             routine,
             reading,

@@ -16,11 +16,27 @@ def _needs_usage(catalog: Catalog, name: str) -> bool:
     return found is not None and not found.superuser and found.uses_source
 
 
+def _doors(catalog: Catalog, users: set[str]) -> set[str]:
+    """Roles that let others into the source schema who need it for what ``users`` own or are granted.
+
+    A privilege of everyone is worth something only to those who may use the schema; and a role may have the use of the schema
+    from one role, and the privilege on the table from another that has no use of the schema itself.
+    """
+    shut_out = {role.name for role in catalog.roles if role.name in users and not (role.superuser or role.uses_source)}
+    everyone = "PUBLIC" in users and not catalog.server.public_uses_source
+    source = catalog.schema(catalog.source_schema)
+    if source is None or not (shut_out or everyone):
+        return set()
+    doors = {source.owner, *(grant.grantee for grant in source.grants if grant.privilege == "USAGE")}
+    found = [role for role in catalog.roles if role.name in doors and not role.superuser]
+    return {role.name for role in found if everyone or shut_out.intersection(role.uses_source_for)}
+
+
 def usage_missing(catalog: Catalog, configuration: Configuration, placed: Placed, schema: str) -> set[str]:
     """Roles that must be granted USAGE on a target schema.
 
-    Owners, because foreign-key checks run as the owner of the table; grantees of tables and columns; and the
-    application's roles. Whoever already has it is left out.
+    Owners, because foreign-key checks run as the owner of the table; grantees of tables and columns; the application's roles;
+    and whoever brings the USAGE of the source schema to what others, or everyone, are granted. Whoever already has it is left out.
     """
     wanted = {name for name in configuration.application_roles if catalog.role(name) is not None}
     users: set[str] = set()
@@ -34,6 +50,7 @@ def usage_missing(catalog: Catalog, configuration: Configuration, placed: Placed
             users |= {table.owner, *grantees(table)}  # whoever names the type of a column, in a cast or a literal
     wanted = {n for n in wanted if not getattr(catalog.role(n), "superuser", False)}
     wanted |= {name for name in users if _needs_usage(catalog, name)}
+    wanted |= _doors(catalog, users)
     there = catalog.schema(schema)
     if there is not None:
         has = {grant.grantee for grant in there.grants if grant.privilege == "USAGE"}

@@ -11,7 +11,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.path_changes imp
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group, Placed
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Readings
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_verdicts import Verdicts, judge
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
+
+MEMBERSHIP_OPTIONS_SINCE = 160000  # GRANT … WITH INHERIT, SET
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class Situation:
         """Whether the connected role may make objects that belong to ``owner``, and go on working with them."""
         server = self.catalog.server
         return server.superuser or server.user == owner.name or (owner.mover_can_become and owner.mover_is_member)
+
+    def membership(self, owner: str) -> str:
+        """SQL that gives the connected role the rights of ``owner``, with what a membership that is there already lacks."""
+        server, role = self.catalog.server, self.catalog.role(owner)
+        user, name = Name(server.user).as_string(), Name(owner).as_string()
+        if role is None or not role.mover_belongs:
+            return f"GRANT {name} TO {user}"
+        if server.version_num < MEMBERSHIP_OPTIONS_SINCE:
+            return f"ALTER ROLE {user} INHERIT"
+        return f"GRANT {name} TO {user} WITH INHERIT TRUE, SET TRUE"
 
 
 def table_name(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""What a run says about a step that it cannot do."""
+"""Why a step could not be done, in words for the person who has to go on from there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 
 
 def raise_if(problems: Sequence[str], step: Step) -> None:
-    """:raises StepFailed: where something is not as it was planned on."""
+    """:raises StepFailed: when there are any."""
     if problems:
         raise StepFailed(
             step.id,
@@ -20,11 +20,8 @@ def raise_if(problems: Sequence[str], step: Step) -> None:
         )
 
 
-def refused(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
-    """The server has said no.
-
-    :param broken: whether the connection is gone.
-    """
+def failure(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
+    """A step that the server has refused, or whose connection is gone."""
     if broken:
         return StepFailed(
             step.id,
@@ -40,12 +37,9 @@ def refused(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
     )
 
 
-def late(step: Step, in_front: Sequence[str], attempts: int, deadline_s: float) -> StepFailed:
-    """The deadline has passed.
-
-    :param in_front: who stood in the way of the last attempt.
-    """
-    who = "; ".join(in_front) or "sessions that come and go"
+def too_late(step: Step, waited_for: Sequence[str], attempts: int, deadline_s: float) -> StepFailed:
+    """A step that has not had its locks in time."""
+    who = "; ".join(waited_for) or "sessions that come and go"
     return StepFailed(
         step.id,
         f"{step.title}: no lock within {deadline_s:g} s ({attempts} attempts). In front: {who}.",

@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.identity import 
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.routine_step import RoutinePath
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path import effective, shown, stored
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path_step import SetSearchPath, same_path
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
@@ -33,6 +34,7 @@ class Evidence:
     :param views: compatibility views with something wrong: (name, what).
     :param reach: what the application's roles could do.
     :param found: what they found by bare names, where a step has set a path.
+    :param shut_out: roles that hold privileges in a schema that they may not use, and could use them in the source: (role, schema).
     """
 
     catalog: Catalog
@@ -42,6 +44,7 @@ class Evidence:
     views: Sequence[tuple[str, str]] = ()
     reach: Sequence[Reach] = ()
     found: Sequence[Found] = ()
+    shut_out: Sequence[tuple[str, str]] = ()
 
     @property
     def moves(self) -> list[Entry]:
@@ -156,6 +159,16 @@ def _views(evidence: Evidence) -> Check:
     )
 
 
+def _privileges(evidence: Evidence) -> Check:
+    grants = [f"GRANT USAGE ON SCHEMA {Name(schema).as_string()} TO {Name(role).as_string()}" for role, schema in evidence.shut_out]
+    return _verdict(
+        "privileges",
+        [f"{role} may not use schema {schema}" for role, schema in evidence.shut_out],
+        f"every role that reaches {evidence.plan.source_schema} reaches the tables on which it has privileges where they are now",
+        f"{_some(grants)}; or revoke what they have on the tables there.",
+    )
+
+
 def _reach(evidence: Evidence) -> Iterator[Check]:
     for found in evidence.reach:
         name = f"role {found.role}"
@@ -190,6 +203,22 @@ def _types(evidence: Evidence) -> Iterator[Check]:
     if steps:
         remedy = "Put them back there; the journal knows them by OID."
         yield _verdict("types in place", problems, f"{len(steps)} types stand where the plan put them", remedy)
+
+
+def _routines(evidence: Evidence) -> Iterator[Check]:
+    """Routines that were given a search_path have it."""
+    steps = [entry.step for entry in evidence.done if entry.step.kind == RoutinePath.kind]
+    there = {routine.oid: routine for routine in evidence.catalog.routines}
+    problems = []
+    for step in steps:
+        found, wanted = there.get(step.detail["routine"]), tuple(step.detail["path"])
+        if found is None:
+            problems.append(f"{step.id.partition(':')[2]} is gone")
+        elif found.search_path != wanted:
+            problems.append(f"{found.signature} has {', '.join(found.search_path or ('none',))} now, and was given {', '.join(wanted)}")
+    if steps:
+        remedy = "CREATE OR REPLACE takes a setting away: write it into the routine's definition, or alter it again."
+        yield _verdict("search_path of routines", problems, f"{len(steps)} routines find what they name", remedy)
 
 
 def _paths(evidence: Evidence) -> Iterator[Check]:
@@ -239,6 +268,8 @@ def verify_tables(evidence: Evidence) -> list[Check]:
         _identity(evidence),
         _views(evidence),
         *_types(evidence),
+        *_routines(evidence),
+        _privileges(evidence),
         *_reach(evidence),
         *_paths(evidence),
     ]

@@ -1,18 +1,47 @@
 """What has become of a compatibility view since it was made, and the statement that makes it right again.
 
 A view keeps the columns that its table had when it was made: one that is added later is missing from it, one that is
-renamed keeps its old name there. Defaults that the view carries stay as they were, too.
+renamed keeps its old name there. Defaults that the view carries stay as they were, too. A view that was made right by hand
+is still ours: its definition is another one, but it shows its table and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, fragment, nothing, server_text, statement
 
 OTHER_COLUMNS = "has other columns than its table"  # as identity.view_problems says it
+
+# A view that shows the table of its name elsewhere, whole. PostgreSQL before 16 names the table with each column. The function
+# takes a lock on the table that lasts as long as the transaction, so this is asked of few views at a time.
+_PLAIN = """
+WITH pair AS (
+  SELECT v.oid, tn.nspname, t.relname, t.oid AS base
+    FROM pg_catalog.pg_class v JOIN pg_catalog.pg_class t ON t.relname = v.relname AND t.relkind IN ('r', 'p', 'f')
+    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+   WHERE v.oid = ANY(%(views)s::oid[])
+     -- One that has lost security_invoker is not what it was: only a view for column privileges runs as its owner.
+     AND (v.reloptions @> ARRAY['security_invoker=true'] OR current_setting('server_version_num')::int < 150000
+          OR (NOT t.relrowsecurity AND t.relkind <> 'f'
+              AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.oid AND a.attacl IS NOT NULL)))
+), columns AS (
+  SELECT pair.base, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS bare,
+         string_agg(quote_ident(pair.relname) || '.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) AS long
+    FROM pair JOIN pg_catalog.pg_attribute a ON a.attrelid = pair.base AND a.attnum > 0 AND NOT a.attisdropped GROUP BY pair.base
+)
+SELECT pair.oid::bigint FROM pair JOIN columns ON columns.base = pair.base
+  CROSS JOIN LATERAL (SELECT ' FROM ' || quote_ident(nspname) || '.' || quote_ident(relname) || ';' AS of_it) t
+ WHERE regexp_replace(pg_get_viewdef(pair.oid), '\\s+', ' ', 'g') IN
+       (regexp_replace(' SELECT ' || columns.bare || t.of_it, '\\s+', ' ', 'g'),
+        regexp_replace(' SELECT ' || columns.long || t.of_it, '\\s+', ' ', 'g'))
+"""
+AT_A_TIME = 50
 
 _COLUMNS = """
 SELECT t.relname, n.nspname, v.reloptions @> ARRAY['security_invoker=true'],
@@ -32,6 +61,19 @@ SELECT t.relname, n.nspname, v.reloptions @> ARRAY['security_invoker=true'],
        AND v.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %(source)s)
  WHERE t.oid = ANY(%(oids)s::oid[]) ORDER BY t.relname
 """
+
+
+def know_again(database: Database, catalog: Catalog, entries: Iterable[Entry]) -> Catalog:
+    """The catalog, with those of its views marked as plain that are not as the migration has made them and still show their table.
+
+    :param entries: of the journal; with what each view is known by.
+    """
+    made = {oid: definition for entry in entries for oid, definition in entry.identity.get("views", {}).values()}
+    changed = [view.oid for view in catalog.views if made.get(view.oid, view.definition) != view.definition]
+    plain: set[int] = set()
+    for start in range(0, len(changed), AT_A_TIME):
+        plain.update(oid for (oid,) in database.rows(_PLAIN, {"views": changed[start : start + AT_A_TIME]}))
+    return replace(catalog, views=tuple(replace(view, plain=view.oid in plain) for view in catalog.views)) if plain else catalog
 
 
 def _columns(view: Name, table: Name, invoker: bool, there: Sequence[str], shown: Sequence[str]) -> Iterator[tuple[str, str]]:

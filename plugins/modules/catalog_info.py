@@ -94,6 +94,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader i
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import know_again
 
 SPEC: dict[str, Any] = {
     "source_schema": {"type": "str", "default": "public"},
@@ -150,6 +151,7 @@ def work(door: Door) -> dict[str, Any]:
         known |= {row[0] for row in database.rows(_WHEREABOUTS, ([m.oid for e in entries for m in e.step.members],))}
         roles = {*params["roles"], *(entry.step.detail["role"] for entry in entries if entry.step.detail.get("role"))}
         catalog = read_catalog(database, source, {*params["target_schemas"], *known}, sorted(roles))
+        catalog = know_again(database, catalog, entries)
         return {**result, "server": to_plain(catalog.server), "catalog": door.pack(catalog), "entries": door.pack(entries)}
 
 

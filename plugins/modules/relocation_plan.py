@@ -77,7 +77,7 @@ refusals:
   elements: dict
   returned: success
 files:
-  description: Where the plan was written, by kind (json, sql, html).
+  description: Where the plan was written, by kind (json, sql, html), and where it is published also subscriber and subscriber_rollback.
   type: dict
   returned: success
 report:

@@ -87,7 +87,7 @@ report:
 
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.access import find_bare, reach
+from ansible_collections.dbops.multischema.plugins.module_utils.access import find_bare, reach, shut_out
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
@@ -113,6 +113,7 @@ def work(door: Door) -> dict[str, Any]:
         identities = read_identities(database, params["oids"], params["statistics"])
         views = [problem for problem in view_problems(database, source, params["views"]) if problem[1] != OTHER_COLUMNS]
         views += view_changes(database, source, params["views"])
+        barred = shut_out(database, source, params["tables"]) if params["tables"] else []
     found = []
     for role in configuration.application_roles:
         # A new connection each: what a pool hands out later must work, not what this session has cached.
@@ -123,7 +124,8 @@ def work(door: Door) -> dict[str, Any]:
     for role, path in params["paths"].items():
         with door.connect("verification") as database:
             bare.append(find_bare(database, role, path, params["tables"]))
-    return {"changed": False, "evidence": door.pack({"identities": identities, "views": views, "reach": found, "found": bare})}
+    evidence = {"identities": identities, "views": views, "reach": found, "found": bare, "shut_out": barred}
+    return {"changed": False, "evidence": door.pack(evidence)}
 
 
 def main() -> None:

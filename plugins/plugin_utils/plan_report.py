@@ -106,6 +106,7 @@ def plan_report(plan: Plan, left: int, files: Mapping[str, str]) -> list[str]:
             f"SQL to review:  {files['sql']}",
             f"Plan as saved:  {files['json']}",
         ]
+        lines += [f"Subscribers:    {files[kind]}" for kind in ("subscriber", "subscriber_rollback") if kind in files]
     lines += ["", f"Digest {plan.digest[:16]}"]
     return lines
 

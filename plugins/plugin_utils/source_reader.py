@@ -40,9 +40,12 @@ def _require_parser() -> None:
         )
 
 
-def _read_sql(source: str, row_functions: frozenset[str], aggregates: frozenset[str], deparsed: bool = False) -> Reading:
-    found = Collector(row_functions, aggregates, deparsed)
-    SqlReader(found, lambda position: source.count("\n", 0, position) + 1).read(source)
+def _read_sql(source: str, found: Collector, gives_rows: bool = False) -> Reading:
+    """A text in SQL.
+
+    :param gives_rows: it is the body of a function that returns rows of a table.
+    """
+    SqlReader(found, lambda position: source.count("\n", 0, position) + 1).read(source, gives_rows)
     return found.reading()
 
 
@@ -79,7 +82,10 @@ def read_routine(routine: Routine, row_functions: frozenset[str] = frozenset(), 
     """
     _require_parser()
     rows, sums = (frozenset(name for name in names if name in routine.source) for names in (row_functions, aggregates))
-    facts = (routine.language, routine.source, routine.kind, routine.returns, routine.returns_set, routine.name, sorted(rows), sorted(sums))
+    facts = (
+        *(routine.language, routine.source, routine.kind, routine.returns, routine.returns_set, routine.name, bool(routine.result_table)),
+        *(sorted(rows), sorted(sums)),
+    )
     arguments = [(a.mode, a.name, a.type, bool(a.table)) for a in routine.arguments]
     key = hashlib.sha256(repr((facts, arguments)).encode()).hexdigest()
     if key not in _cache:
@@ -93,7 +99,9 @@ def _read_afresh(routine: Routine, row_functions: frozenset[str], aggregates: fr
     if routine.language == "plpgsql":
         return _read("PL/pgSQL", routine.source, lambda: PlpgsqlReader(routine, row_functions, aggregates).read())
     if routine.language == "sql":
-        return _read("SQL", routine.source, lambda: _read_sql(routine.source, row_functions, aggregates))
+        return _read(
+            "SQL", routine.source, lambda: _read_sql(routine.source, Collector(row_functions, aggregates), bool(routine.result_table))
+        )
     return Reading(problem=f"it is written in {routine.language}")
 
 
@@ -102,7 +110,7 @@ def read_expression(expression: Expression) -> Reading:
     _require_parser()
     whole = expression.kind in ("view", "rule")
     sql = expression.text if whole else f"SELECT {expression.text}"
-    return _read("SQL", sql, lambda: _read_sql(sql, frozenset(), frozenset(), deparsed=True))
+    return _read("SQL", sql, lambda: _read_sql(sql, Collector(deparsed=True)))
 
 
 def read_catalog_text(catalog: Catalog) -> Readings:

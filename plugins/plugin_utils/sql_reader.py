@@ -12,7 +12,15 @@ from pglast import enums, parse_sql
 from ansible_collections.dbops.multischema.plugins.module_utils import reading as r
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Note, Reading, Reference
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import split_names
-from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_scope import Scope, Table, children, column, type_name, ungrouped
+from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_scope import (
+    Scope,
+    Table,
+    children,
+    column,
+    row_of,
+    type_name,
+    ungrouped,
+)
 from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_statements import STATEMENTS
 from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_text import (
     UNKNOWN,
@@ -82,13 +90,18 @@ class SqlReader:
     def __init__(self, found: Collector, line: Callable[[int], int]) -> None:
         self.found, self._line = found, line
         self.unknown_names = False
+        self._results: set[int] = set()  # ids of the statements whose rows are the result
 
-    def read(self, sql: str) -> None:
+    def read(self, sql: str, gives_result: bool = False) -> None:
         """Read statements.
 
+        :param gives_result: the rows of the last are the result of a routine.
         :raises pglast.parser.ParseError: when it is not SQL.
         """
-        for statement in parse_sql(sql):
+        statements = parse_sql(sql)
+        if statements and gives_result:
+            self._results.add(id(statements[-1].stmt))
+        for statement in statements:
             self._walk(statement.stmt, Scope())
 
     # --- what is found ---
@@ -157,6 +170,9 @@ class SqlReader:
         for reference in ungrouped(node, self.found.aggregates):
             self._open_column(reference, inner)
         self._catalog_query(node)
+        if id(node) in self._results:
+            self._results.update(id(part) for part in (node.larg, node.rarg) if part is not None)
+            self._result(node.targetList, inner)
         self._below(node, inner, ("withClause", "intoClause"))
 
     def _open_column(self, node: Any, scope: Scope) -> None:
@@ -199,16 +215,28 @@ class SqlReader:
             if conflict.infer is not None and conflict.infer.conname:
                 self._relation(r.ON_CONSTRAINT, node.relation, scope, conflict.infer.conname)
             self._defaults(node.relation, conflict.targetList, scope)
+        self._returning(node, inner)
         self._below(node, inner, ("withClause", "relation", "cols"))
 
     def _UpdateStmt(self, node: Any, scope: Scope) -> None:
         inner = self._target(node, node.fromClause, r.UPDATE, scope)
         self._defaults(node.relation, node.targetList, scope)
+        self._returning(node, inner)
         self._below(node, inner, ("withClause", "relation"))
 
     def _DeleteStmt(self, node: Any, scope: Scope) -> None:
         inner = self._target(node, node.usingClause, r.DELETE, scope)
+        self._returning(node, inner)
         self._below(node, inner, ("withClause", "relation"))
+
+    def _returning(self, node: Any, scope: Scope) -> None:
+        if id(node) in self._results and node.returningClause is not None:
+            self._result(node.returningClause.exprs, scope)
+
+    def _result(self, targets: Any, scope: Scope) -> None:
+        """One value that is a whole row has the row's own type, unlike columns that make up a row."""
+        for table in row_of(targets[0].val, scope) if len(targets or ()) == 1 else ():
+            self._name(r.ROW_RESULT, table, targets[0].location)
 
     def _target(self, node: Any, further: Any, use: str, scope: Scope) -> Scope:
         inner = self._inner(node, scope)

@@ -181,3 +181,39 @@ def type_name(node: Any) -> Table | None:
     if not parts or (len(parts) > 1 and parts[0] in ("pg_catalog", "information_schema")):
         return None
     return (parts[-2] if len(parts) > 1 else None, parts[-1])
+
+
+# Functions whose result has the type of their first argument, or is an array of it, or an element.
+_KEEP_TYPE = frozenset(
+    ("array_agg", "jsonb_populate_record", "json_populate_record", "jsonb_populate_recordset", "json_populate_recordset", "unnest")
+)
+
+
+def _same_type(node: Any) -> Iterator[Any]:
+    """The parts of an expression that have its type, or are elements of it."""
+    if isinstance(node, ast.FuncCall) and function_name(node) in _KEEP_TYPE:
+        yield from (node.args or ())[:1]
+    elif isinstance(node, ast.CoalesceExpr):
+        yield from node.args
+    elif isinstance(node, ast.CaseExpr):
+        yield from (*(when.result for when in node.args), node.defresult)
+    elif isinstance(node, ast.A_ArrayExpr):
+        yield from node.elements or ()
+
+
+def row_of(node: Any, scope: Scope) -> Iterator[Table]:
+    """The tables whose row, or an array of whose rows, an expression is."""
+    table: Table | None = None
+    if isinstance(node, ast.ColumnRef):
+        table = scope.table(column(node)[0]) if len(node.fields) == 1 else None
+    elif isinstance(node, ast.TypeCast):
+        table = type_name(node.typeName)
+    elif isinstance(node, ast.SubLink) and isinstance(node.subselect, ast.SelectStmt) and len(node.subselect.targetList or ()) == 1:
+        inner = Scope(scope, scope.ctes)
+        for item in node.subselect.fromClause or ():
+            inner.add(item)
+        yield from row_of(node.subselect.targetList[0].val, inner)
+    if table is not None:
+        yield table
+    for part in _same_type(node):
+        yield from row_of(part, scope)

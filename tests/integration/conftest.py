@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.databases import MAJORS, TEMPLATE, ServerPool, Target, new_database
+from tests.integration.movers import ORDINARY, SUPERUSER, dismiss, of_an_empty, of_the_sample
 from tests.integration.playbooks import Playbooks
 from tests.support.servers import Server
 
@@ -15,18 +16,25 @@ from tests.support.servers import Server
 def pytest_configure(config: pytest.Config) -> None:
     """Make known the marker that this file reads."""
     config.addinivalue_line("markers", "majors(*versions): PostgreSQL versions to run on, instead of all")
+    config.addinivalue_line("markers", "ordinary(*versions): versions on which it also runs as a role that is no superuser; all by default")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on every version, or on those that its ``majors`` marker names."""
+    """Run a test on every version, or on those that its ``majors`` marker names; as an ordinary role where ``ordinary`` says so."""
     if "server" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("majors")
     majors = marker.args if marker else MAJORS
+    also = metafunc.definition.get_closest_marker("ordinary")
     # One group for each version and file: its tests share a server, and two workers share the work.
     group = Path(metafunc.module.__file__ or "").stem
-    cases = [pytest.param(major, id=f"pg{major}", marks=pytest.mark.xdist_group(f"{group}-pg{major}")) for major in majors]
-    metafunc.parametrize("server", cases, indirect=True)
+    marks = {major: pytest.mark.xdist_group(f"{group}-pg{major}") for major in majors}
+    if also is None:
+        metafunc.parametrize("server", [pytest.param(m, id=f"pg{m}", marks=marks[m]) for m in majors], indirect=True)
+        return
+    cases = [pytest.param(m, SUPERUSER, id=f"pg{m}", marks=marks[m]) for m in majors]
+    cases += [pytest.param(m, ORDINARY, id=f"pg{m}-{ORDINARY}", marks=marks[m]) for m in majors if m in (also.args or majors)]
+    metafunc.parametrize(("server", "mover"), cases, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,19 +60,31 @@ def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> Server:
 
 
 @pytest.fixture
-def sample(server: Server) -> Iterator[Target]:
-    """A database with the small sample in it."""
-    target = new_database(server, TEMPLATE)
-    yield target
-    target.drop()
+def mover(request: pytest.FixtureRequest) -> str:
+    """As whom the product connects: `movers.SUPERUSER` or `movers.ORDINARY`."""
+    return str(getattr(request, "param", SUPERUSER))
 
 
 @pytest.fixture
-def empty(server: Server) -> Iterator[Target]:
-    """A database with nothing in it."""
-    target = new_database(server)
+def sample(server: Server, mover: str) -> Iterator[Target]:
+    """A database with the small sample in it."""
+    target = new_database(server, TEMPLATE)
+    if mover == ORDINARY:
+        target = of_the_sample(target)
     yield target
     target.drop()
+    dismiss(target)
+
+
+@pytest.fixture
+def empty(server: Server, mover: str) -> Iterator[Target]:
+    """A database with nothing in it."""
+    target = new_database(server)
+    if mover == ORDINARY:
+        target = of_an_empty(target)
+    yield target
+    target.drop()
+    dismiss(target)
 
 
 @pytest.fixture

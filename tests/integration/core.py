@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +18,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import pen
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, step_from_dict
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import WayBack, plan_rollback
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import Evidence, verify_tables
-from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
+from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, know_again, view_changes
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
@@ -33,9 +34,10 @@ from tests.integration.evidence import JOURNAL
 
 
 class MortalDatabase(Database):
-    """A connection whose process kills itself with SIGKILL when it is about to send its n-th statement."""
+    """A connection whose process kills itself with SIGKILL when it is about to send its n-th message."""
 
-    lives = -1  # of the process: statements that it may still send; negative for no end
+    lives = -1  # of the process: messages that it may still send; negative for no end
+    _lock = threading.Lock()  # several workers count together
 
     def execute(self, statement: str, parameters: Any = None) -> int:
         """Count, then send."""
@@ -49,9 +51,10 @@ class MortalDatabase(Database):
 
     @staticmethod
     def _count() -> None:
-        if MortalDatabase.lives == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        MortalDatabase.lives -= 1
+        with MortalDatabase._lock:
+            if MortalDatabase.lives == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            MortalDatabase.lives -= 1
 
 
 @dataclass
@@ -85,7 +88,8 @@ class Core:
             journal = Journal(database)
             entries = journal.done() if journal.exists() else []
             names = [*configuration.target_names]
-            return read_catalog(database, configuration.source_schema, names, configuration.named_roles), entries
+            catalog = read_catalog(database, configuration.source_schema, names, configuration.named_roles)
+            return know_again(database, catalog, entries), entries
 
     def plan(self) -> Plan:
         """What is planned now, journaled steps taken back."""
@@ -97,7 +101,7 @@ class Core:
         return [step["id"] for step in self._steps_left(self.plan())]
 
     def apply(self, workers: int = 1) -> Slices:
-        """Do everything that is left, both phases, as one run."""
+        """Do everything that is left, both phases; as one run, unless there are several workers."""
         return self.applying(workers)()
 
     def applying(self, workers: int = 1) -> Callable[[], Slices]:
@@ -105,7 +109,17 @@ class Core:
         plan = self.plan()
         assert not plan.refusals, plan.refusals
         left = self._steps_left(plan)
-        return lambda: self.work("phase2", plan.digest, left, workers)
+        if workers == 1:
+            return lambda: self.work("phase2", plan.digest, left)
+        schemas = [step for step in left if step["phase"] == PHASE_SCHEMAS]
+        tables = [step for step in left if step["phase"] == PHASE_TABLES]
+
+        def both() -> Slices:
+            # As the playbooks do it: several workers take tables only.
+            self.work("phase1", plan.digest, schemas)
+            return self.work("phase2", plan.digest, tables, workers)
+
+        return both
 
     def verify(self) -> list[Check]:
         """What verify.yml would say of phase 2, without the application's roles."""
@@ -203,4 +217,4 @@ class Core:
     def expire_lease(self) -> None:
         """Let the time pass that a killed run's lease lasts; where there is one."""
         if self.target.value(f"SELECT to_regclass('{JOURNAL}.lease')") is not None:
-            self.target.execute(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")
+            self.target.rows(f"UPDATE {JOURNAL}.lease SET expires_at = clock_timestamp() - interval '1 s'")

@@ -22,14 +22,30 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
+class Login:
+    """A role that logs in."""
+
+    user: str
+    password: str
+
+
+@dataclass(frozen=True)
 class Target:
-    """One database of one server."""
+    """One database of one server.
+
+    :param mover: whom the product connects as; the superuser by default.
+    :param owner: a role whose the objects that a test makes are to be; the superuser's by default.
+    """
 
     server: Server
     name: str
+    mover: Login | None = None
+    owner: str | None = None
 
     def url(self, user: str | None = None, password: str | None = None) -> str:
-        """The database as a URL."""
+        """The database as a URL, as the mover unless said otherwise."""
+        if user is None and self.mover is not None:
+            user, password = self.mover.user, self.mover.password
         return self.server.url(self.name, user, password)
 
     @contextlib.contextmanager
@@ -53,8 +69,9 @@ class Target:
         return self.rows(query, parameters)[0][0]
 
     def execute(self, *statements: sql.Composable | str) -> None:
-        """Run statements as superuser, each in a transaction of its own."""
-        with self.session() as connection, connection.cursor() as cursor:
+        """Run statements, each in a transaction of its own: as superuser, or as the owner where there is one."""
+        options = {"options": f"-c role={self.owner}"} if self.owner else {}
+        with self.session(**options) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
 

@@ -15,7 +15,7 @@ JOURNAL = "multischema_journal"
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
 _TABLES = f"""
-SELECT c.oid::bigint, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT c.oid::bigint, n.nspname, c.relname, c.relpersistence FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {_OURS} ORDER BY 1
 """
 _SEQUENCES = f"""
@@ -44,9 +44,12 @@ class State:
     settings: tuple[tuple[Any, ...], ...]
 
 
-def contents(target: Target) -> dict[int, tuple[str, int, str]]:
-    """Digests of every table, the journal's apart."""
-    tables = [row for row in target.rows(_TABLES) if row[1] != JOURNAL]
+def contents(target: Target, unlogged: bool = True) -> dict[int, tuple[str, int, str]]:
+    """Digests of every table, the journal's apart.
+
+    :param unlogged: whether unlogged tables count, which a standby has not got.
+    """
+    tables = [row[:3] for row in target.rows(_TABLES) if row[1] != JOURNAL and (unlogged or row[3] == "p")]
     if not tables:
         return {}
     one = "SELECT {}, count(*), COALESCE(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM ONLY {}.{} AS t"

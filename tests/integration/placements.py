@@ -45,6 +45,11 @@ INSERT INTO notes VALUES ('a'), ('a'), (NULL);
 """
 
 
+def shop(owner: str | None = None) -> dict[str, Any]:
+    """`SHOP`, its schemas owned by a role that is to work in them."""
+    return SHOP | {"schemas": [schema | ({"owner": owner} if owner else {}) for schema in SHOP["schemas"]]}
+
+
 def sample() -> dict[str, Any]:
     """What inventory/sandbox says about the sample database."""
     found: dict[str, Any] = {}

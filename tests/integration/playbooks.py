@@ -180,8 +180,8 @@ class Playbooks:
         self.connection: dict[str, Any] = {
             "multischema_login_host": target.server.host,
             "multischema_login_port": target.server.port,
-            "multischema_login_user": target.server.user,
-            "multischema_login_password": target.server.password,
+            "multischema_login_user": target.mover.user if target.mover else target.server.user,
+            "multischema_login_password": target.mover.password if target.mover else target.server.password,
             "multischema_login_db": target.name,
             "multischema_artifacts_dir": str(self.artifacts),
         }

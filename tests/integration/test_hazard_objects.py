@@ -186,6 +186,21 @@ def test_every_collision_in_the_target_is_found_before_the_first_move(empty: Tar
     assert len(core.plan().refusals) == 3, "all of them are listed at once"
 
 
+def test_a_type_that_takes_a_name_in_the_source_stops_the_rollback_before_its_first_step(empty: Target) -> None:
+    empty.execute("CREATE TABLE orders (id int)", "CREATE TABLE users (id int)", "CREATE TABLE notes (id int)")
+    core = moving(empty)
+    core.apply()
+    empty.execute("CREATE TYPE _orders AS ENUM ()", "CREATE TABLE _users (id int)")  # where the views' array types make way
+    refusals = core.way_back().refusals
+    assert [(refusal.id, refusal.object) for refusal in refusals] == [("name_taken", "public._users"), ("name_taken", "public._orders")]
+    assert "enum of that name" in refusals[1].reason
+    for way in ("DROP TABLE _users", "DROP VIEW users, orders"), ("DROP TYPE _orders", "DROP VIEW users, orders"):
+        moves = ("ALTER TABLE sales.orders SET SCHEMA public", "ALTER TABLE sales.users SET SCHEMA public")
+        assert outcome(empty, *way, *moves) == "42710", "what the server would have said in the middle"
+    empty.execute("DROP TYPE _orders", "DROP TABLE _users")
+    core.roll_back()
+
+
 def test_views_and_materialized_views_over_moved_tables_follow(empty: Target) -> None:
     empty.execute(
         "CREATE TABLE orders (id int, total int)",

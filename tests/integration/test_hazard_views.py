@@ -103,7 +103,7 @@ def test_what_fails_through_a_view_fails_loudly_and_the_plan_lists_it(empty: Tar
         "TRUNCATE",
         "COPY t FROM",
         "ON CONFLICT ON CONSTRAINT",
-        "GROUP BY the key alone",
+        "GROUP BY the primary key alone",
         "xmin",
         "PARTITION OF",
         "CREATE INDEX",
@@ -137,9 +137,13 @@ UPDATES = (
 WITHOUT_DEFAULTS = {UPDATES[0]: [(None,)], UPDATES[1]: [(None, None)], UPDATES[2]: [(None,)], UPDATES[3]: "23502"}
 
 
+RESET = "CREATE FUNCTION reset() RETURNS void LANGUAGE sql AS 'UPDATE orders SET note = DEFAULT'"
+
+
 def test_update_to_default_writes_null_through_a_view_and_the_plan_warns(empty: Target) -> None:
-    empty.execute(SQL)
+    empty.execute(SQL, RESET)
     core = moving(empty)
+    assert the(core.plan(), "routine_changes").object == "public.reset()"
     finding = the(core.plan(), "view_update_default")
     assert finding.affects == ("public.orders (status, note, total)",), "made is NOT NULL, so that one is an error"
     assert "multischema_view_defaults" in finding.remedy
@@ -149,12 +153,13 @@ def test_update_to_default_writes_null_through_a_view_and_the_plan_warns(empty: 
 
 
 def test_views_that_carry_defaults_mean_what_the_table_means(empty: Target) -> None:
-    empty.execute(SQL, "ALTER TABLE orders ADD number text DEFAULT 'n' || nextval('orders_id_seq')")
+    empty.execute(SQL, RESET, "ALTER TABLE orders ADD number text DEFAULT 'n' || nextval('orders_id_seq')")
     dump, before = empty.server.dump_schema(empty.name), outcomes(empty, (*WORKS, *UPDATES))
     core = moving(empty, view_defaults=True)
     plan = core.plan()
     assert the(plan, "view_defaults").affects == ("public.orders (made, note, status, total)",)
     assert the(plan, "view_update_default").affects == ("public.orders (number)",), "its text names a sequence that moves"
+    assert findings(plan, "routine_changes") == []
     core.apply()
     assert core.plan().digest == plan.digest
     assert outcomes(empty, (*WORKS, *UPDATES)) == before
@@ -170,6 +175,27 @@ def test_views_that_carry_defaults_mean_what_the_table_means(empty: Target) -> N
     empty.execute("ALTER TABLE sales.orders ALTER note SET DEFAULT 'it''s', ALTER total SET DEFAULT public.one()")
     core.roll_back()
     require_same_schema(dump, empty.server.dump_schema(empty.name))
+
+
+def test_views_carry_defaults_of_types_that_move_as_well(empty: Target) -> None:
+    empty.execute(
+        SQL,
+        "CREATE DOMAIN word AS text",
+        "ALTER TABLE orders ADD several state[] DEFAULT '{new,paid}', ADD said word DEFAULT 'a\\b', ADD chosen state"
+        " DEFAULT CASE WHEN now() > '2020-01-01' THEN 'paid'::state ELSE 'new'::state END",
+    )
+    asked = "UPDATE orders SET status = DEFAULT, several = DEFAULT, said = DEFAULT WHERE id = 1 RETURNING status, several::text, said"
+    before = outcome(empty, asked)
+    core = moving(empty, view_defaults=True, accept=accepting("type_moves", "public.state"))
+    core.values = {**core.values, "placement": [{"schema": "sales", "tables": ["*"], "types": ["state", "word"]}]}
+    plan = core.plan()
+    assert the(plan, "view_update_default").affects == ("public.orders (chosen)",), "its text names the type"
+    core.apply()
+    assert core.plan().digest == plan.digest
+    assert outcome(empty, asked) == before == [("new", "{new,paid}", "a\\b")]
+    assert all(check.status == PASS for check in core.verify())
+    core.roll_back()
+    assert outcome(empty, asked) == before
 
 
 def test_serial_sequences_are_not_found_by_the_old_name_and_the_plan_warns(empty: Target) -> None:

@@ -25,18 +25,18 @@ def _count(target: Target) -> int:
     return int(target.value(f"SELECT count(*) FROM {JOURNAL}.step WHERE undone_at IS NULL"))
 
 
-def _interrupted(playbooks: Playbooks, how: Callable[[Running], None]) -> Run:
-    """Phase 2, ended in its middle."""
+def _interrupted(playbooks: Playbooks, how: Callable[[Running], None], door: str = "phase2") -> Run:
+    """Phase 2 or the rollback, ended in its middle."""
     target = playbooks.target
-    playbooks.all("plan", "phase1")
+    playbooks.all("plan", "phase1", *([] if door == "phase2" else ["phase2"]))
     done = _count(target)
-    wanted = done + random.randrange(3, STEPS - done - 15)  # noqa: S311 - any moment, not a secret
-    running = playbooks.start("phase2")
+    wanted = random.randrange(3, STEPS - 20)  # noqa: S311 - any moment, not a secret
+    running = playbooks.start(door)
     with target.session() as connection, connection.cursor() as cursor:
         while running.alive():
             cursor.execute(f"SELECT count(*) FROM {JOURNAL}.step WHERE undone_at IS NULL")
             row = cursor.fetchone()
-            if row is not None and row[0] >= wanted:
+            if row is not None and abs(row[0] - done) >= wanted:
                 break
     assert running.alive(), running.wait().message
     how(running)
@@ -57,6 +57,11 @@ def _complete(playbooks: Playbooks, before: State, crashed: bool = False) -> Non
     assert run.changed == 1
     assert disagreements(target, SAMPLE_TARGETS) == []
     assert len(journaled(target)) == STEPS
+    _back(playbooks, before, crashed)
+
+
+def _back(playbooks: Playbooks, before: State, crashed: bool) -> None:
+    target = playbooks.target
     playbooks.run("rollback").ok()
     after = state(target)
     if crashed:
@@ -126,6 +131,18 @@ def test_a_server_that_crashes(playbooks: Playbooks) -> None:
     stopped.refused("What to do")
     _settled(target)
     _complete(playbooks, before, crashed=True)
+
+
+@pytest.mark.majors(18)
+def test_a_server_that_crashes_on_the_way_back(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    before = state(target)
+    stopped = _interrupted(playbooks, lambda _: target.server.kill(), "rollback")
+    target.server.start()
+    assert stopped.rc != 0
+    stopped.refused("What to do")
+    assert _settled(target) < STEPS
+    _back(playbooks, before, crashed=True)
 
 
 def _accepts(target: Target) -> bool:

@@ -1,29 +1,35 @@
-"""A run that dies before any one of its statements: the database is as the journal says, and a plain second run goes on."""
+"""A run that dies before any one of its messages to the server: the database is as the journal says, and a plain second run goes on."""
 
 from __future__ import annotations
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils import relocation_slice
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import disagreements, journaled, require_same, state
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 
-# Every statement on the newest version, a sample on the oldest: they differ in nothing that matters here.
+# Every message on the newest version, a sample on the oldest: they differ in nothing that matters here.
 STRIDES = {15: 7, 18: 1}
-STEPS = 7  # of both phases, for the small database
-pytestmark = pytest.mark.majors(*STRIDES)
+pytestmark = [pytest.mark.majors(*STRIDES), pytest.mark.ordinary(15)]
 
 
 @pytest.fixture
 def shop(empty: Target) -> Core:
-    """A small database whose migration has a few dozen statements."""
+    """A small database whose migration has a few dozen statements in seven or eight steps."""
     empty.execute(SHOP_SQL)
     return Core(empty, SHOP)
 
 
-def test_death_before_each_statement_of_the_way_there(shop: Core) -> None:
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "singly"])
+def test_death_before_each_message_of_the_way_there(shop: Core, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    """A step is sent in three messages; where that is not possible, statement by statement."""
+    steps = len(shop.plan().steps)
     before, stride = state(shop.target), STRIDES[shop.target.server.major]
+    if not whole:
+        monkeypatch.setattr(relocation_slice, "read_former", lambda *_: {})
+        stride *= 2
     reached: set[int] = set()
     for statements in range(0, 10_000, stride):
         killed = shop.killed_after(statements, shop.applying())
@@ -33,7 +39,7 @@ def test_death_before_each_statement_of_the_way_there(shop: Core) -> None:
             break
         shop.expire_lease()
         shop.apply()
-        assert len(journaled(shop.target)) == STEPS
+        assert len(journaled(shop.target)) == steps
         assert disagreements(shop.target, SHOP_TARGETS) == []
         shop.roll_back()
         # The whole dump takes a while; the core itself has proved each table's identity.
@@ -43,10 +49,11 @@ def test_death_before_each_statement_of_the_way_there(shop: Core) -> None:
     shop.roll_back()
     require_same(before, state(shop.target))
     if stride == 1:
-        assert reached == set(range(STEPS + 1)), "some step was never the last one before a death"
+        assert reached == set(range(steps + 1)), "some step was never the last one before a death"
 
 
-def test_death_before_each_statement_of_the_way_back(shop: Core) -> None:
+def test_death_before_each_message_of_the_way_back(shop: Core) -> None:
+    steps = len(shop.plan().steps)
     before, stride = state(shop.target), 2 * STRIDES[shop.target.server.major]
     for statements in range(0, 10_000, stride):
         shop.apply()
@@ -57,7 +64,7 @@ def test_death_before_each_statement_of_the_way_back(shop: Core) -> None:
         shop.expire_lease()
         if statements % 4:  # forth again, from wherever it stopped
             shop.apply()
-            assert len(journaled(shop.target)) == STEPS
+            assert len(journaled(shop.target)) == steps
         shop.roll_back()
         if statements % 10 == 0:
             require_same(before, state(shop.target))
@@ -65,13 +72,13 @@ def test_death_before_each_statement_of_the_way_back(shop: Core) -> None:
 
 
 def test_death_with_several_workers(shop: Core) -> None:
-    before = state(shop.target)
+    before, steps = state(shop.target), len(shop.plan().steps)
     for statements in range(10, 200, 15):
         killed = shop.killed_after(statements, shop.applying(workers=3))
         assert disagreements(shop.target, SHOP_TARGETS) == []
         shop.expire_lease()
         shop.apply()
-        assert len(journaled(shop.target)) == STEPS
+        assert len(journaled(shop.target)) == steps
         shop.roll_back()
         if not killed:
             break

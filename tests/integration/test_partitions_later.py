@@ -6,12 +6,15 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import require_no_drift
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
+from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import TEMPLATE, Target, new_database
 from tests.integration.evidence import require_same_schema, state
-from tests.integration.placements import SHOP, SHOP_SQL, sample
+from tests.integration.placements import SHOP_SQL, sample
+from tests.integration.placements import shop as shop_values
 from tests.integration.playbooks import Playbooks
 
+pytestmark = pytest.mark.ordinary(18)
 PARTITION = "CREATE TABLE {schema}.{name} PARTITION OF {parent} FOR VALUES FROM ('{year}-01-01') TO ('{next}-01-01')"
 
 
@@ -34,12 +37,12 @@ def _schema_of(target: Target, name: str) -> str:
 def shop(empty: Target) -> Core:
     """The small database."""
     empty.execute(SHOP_SQL)
-    return Core(empty, SHOP)
+    return Core(empty, shop_values(empty.owner))
 
 
 def _expected(core: Core, *statements: str) -> str:
     """The dump of the same database when these things are made in public, and nothing ever moved."""
-    twin = new_database(core.target.server)
+    twin = movers.twin(core.target)
     try:
         twin.execute(SHOP_SQL, *statements)
         return twin.server.dump_schema(twin.name)

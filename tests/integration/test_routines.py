@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import Find
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same_schema
+from tests.integration.playbooks import Playbooks
 from tests.integration.routines import MOVES, PROBES, TABLES, Probe, plain, wired
 
 FAILING = ("routine_breaks", "sequence_named", "routine_without_view")
@@ -165,10 +166,10 @@ CREATE MATERIALIZED VIEW shown AS SELECT members() AS n;
 CREATE TABLE secret (n int);
 INSERT INTO secret VALUES (1);
 ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
-CREATE POLICY some ON secret USING (n < members());
+CREATE POLICY seldom ON secret USING (n < members());
 CREATE TABLE filled (n bigint DEFAULT members());
 CREATE ROLE reader_{0};
-GRANT SELECT ON secret TO reader_{0};
+GRANT SELECT ON secret, users TO reader_{0};
 """
 USES = (
     "INSERT INTO checked VALUES (1)",
@@ -196,7 +197,7 @@ def test_functions_behind_checks_indexes_policies_and_materialized_views(empty: 
                 "default n of public.filled",
                 "index indexed_members of public.indexed",
                 "materialized view public.shown",
-                "policy some of public.secret",
+                "policy seldom of public.secret",
             )
         ):
             assert where in found[0].reason
@@ -282,6 +283,11 @@ def test_foreign_tables_of_this_very_database_are_found(empty: Target) -> None:
     assert _only(Core(empty, _values()).plan(), "foreign_table_text").object == "far.users"
 
 
+def _verified(core: Core) -> str:
+    """What verify.yml says of routines."""
+    return next(check.status for check in core.verify() if check.name == "search_path of routines")
+
+
 REPAIRABLE = ("p_truncate_sql", "t_truncate", "p_setval", "p_constraint", "p_definer_truncate")
 DEFINER = plain("p_definer_truncate", "TRUNCATE app_log", settings="SECURITY DEFINER SET search_path = public SET work_mem = '1MB'")
 TAKES_ROW = """
@@ -290,6 +296,7 @@ CREATE FUNCTION wipe(users, int DEFAULT 1) RETURNS text LANGUAGE plpgsql AS $$ B
 
 
 @pytest.mark.majors(15, 18)
+@pytest.mark.ordinary(18)
 def test_listed_routines_are_repaired_and_restored(database: Target) -> None:
     database.execute(DEFINER.create, TAKES_ROW)
     before = {probe.name: _answer(database, probe, "public") for probe in PROBES}
@@ -308,6 +315,10 @@ def test_listed_routines_are_repaired_and_restored(database: Target) -> None:
     assert database.value("SELECT public.wipe(u) FROM app.users u WHERE id = 1") == "ann"
     path = database.value("SELECT proconfig::text FROM pg_proc WHERE proname = 'p_definer_truncate'")
     assert path == '{"search_path=app, public, pg_temp",work_mem=1MB}'
+    assert _verified(core) == "pass"
+    database.execute("ALTER FUNCTION p_truncate_sql() RESET search_path")
+    assert _verified(core) == "fail"
+    database.execute("ALTER FUNCTION p_truncate_sql() SET search_path = '$user', app, public")
     core.roll_back()
     require_same_schema(dump, database.server.dump_schema(database.name))
 
@@ -343,3 +354,61 @@ def test_repairs_wait_for_all_tables_where_several_move_side_by_side(empty: Targ
     core.apply(workers=3)
     assert core.left() == []
     assert empty.value("SELECT public.wipe(u) FROM app.users u WHERE id = 1") == "ann"
+
+
+UNREADABLE = (
+    "SET check_function_bodies = off",
+    "CREATE FUNCTION broken() RETURNS void LANGUAGE plpgsql AS $$ BEGIN selec 1 FROM users; END $$",
+    "CREATE FUNCTION dynamic(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM ' || t; END $$",
+)
+
+
+@pytest.mark.majors(16)
+def test_what_cannot_be_read_is_said(empty: Target) -> None:
+    empty.execute(TABLES, *UNREADABLE)
+    plan = Core(empty, _values()).plan()
+    assert "table users (to app)" in _only(plan, "routine_unread").reason
+    assert _only(plan, "dynamic_sql").object == "public.dynamic(text)"
+    assert _only(plan, "row_type_argument").object == "public.full_name(users)"
+
+
+COMMITS = "CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; TRUNCATE app_log; END $$"
+
+
+@pytest.mark.majors(16)
+def test_what_must_not_be_repaired_is_not(empty: Target) -> None:
+    empty.execute(TABLES, COMMITS, plain("qualified", "TRUNCATE public.app_log").create)
+    plan = Core(empty, _values(repair_routines=["commits", "qualified", "absent"])).plan()
+    assert _only(plan, "repair_impossible").object == "public.commits()"
+    needless = {finding.object: finding.severity for finding in plan.findings if finding.id == "repair_needless"}
+    assert needless == {"multischema_repair_routines: qualified": "warn", "multischema_repair_routines: absent": "refuse"}
+    empty.execute("ALTER PROCEDURE commits() SET search_path = public")
+    assert _fails(empty, "CALL commits()"), "then it would be no harm"
+
+
+@pytest.mark.majors(16)
+def test_only_the_owner_s_members_may_repair(empty: Target) -> None:
+    role = f"mover_{empty.name}"
+    empty.execute(TABLES, plain("first", "TRUNCATE app_log").create, f"CREATE ROLE {role} LOGIN PASSWORD 'let me in'")
+    try:
+        plan = Core(empty, _values(repair_routines=["first"]), user=role, password="let me in").plan()
+        assert _only(plan, "repair_not_owner").severity == "refuse"
+    finally:
+        empty.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.playbook
+@pytest.mark.majors(18)
+def test_the_playbooks_repair_a_listed_routine(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    target.execute("CREATE FUNCTION public.forget() RETURNS void LANGUAGE plpgsql AS $$ BEGIN\n  TRUNCATE page_views;\nEND $$")
+    dump = target.server.dump_schema(target.name)
+    said = " ".join(playbooks.run("plan").ok().output.split())
+    assert "line 2: page_views, TRUNCATE is refused on a view" in said
+    assert "'public.forget()' in multischema_repair_routines" in said
+    playbooks.configure(multischema_repair_routines=["public.forget()"])
+    playbooks.run("site").ok()
+    target.execute("SELECT public.forget()")
+    assert target.value("SELECT count(*) FROM page_views") == 0
+    playbooks.run("rollback").ok()
+    require_same_schema(dump, target.server.dump_schema(target.name))

@@ -282,6 +282,17 @@ class Server:
         where = ["-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
         return self._run("pg_dump", *options, *where, environment={"PGPASSWORD": self.password})
 
+    def run_script(self, database: str, script: str, **variables: str) -> str:
+        """Run a script with this server's own psql as superuser, stopping at the first error, and return what it says."""
+        with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            self._account.own(Path(file.name))
+            arguments = ["-X", "-v", "ON_ERROR_STOP=1", "-h", self.host, "-p", str(self.port), "-U", self.user, "-d", database]
+            for name, value in variables.items():
+                arguments += ["-v", f"{name}={value}"]
+            return self._run("psql", *arguments, "-f", file.name, environment={"PGPASSWORD": self.password})
+
     def log_text(self) -> str:
         """Return the whole server log."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""

@@ -181,7 +181,7 @@ def test_an_ordinary_mover_gives_it_only_to_a_role_that_it_can_become_and_that_m
 
 def test_where_the_mover_keeps_the_view_the_owner_gets_all_privileges_instead() -> None:
     roles = [Role(OWNER, creates_in_source=False)]
-    assert sql(orders(), server=mover(), roles=roles) == [INVOKER, "GRANT ALL ON public.orders TO app_owner"]
+    assert sql(orders(), server=mover(), roles=roles) == [INVOKER, "GRANT ALL ON public.orders TO app_owner WITH GRANT OPTION"]
 
 
 def test_where_the_mover_keeps_the_view_the_table_s_list_is_copied_with_its_owner() -> None:
@@ -189,7 +189,7 @@ def test_where_the_mover_keeps_the_view_the_table_s_list_is_copied_with_its_owne
     acl = (*grant(OWNER, "SELECT"), *grant("web", "INSERT"), *grant("migrator", "DELETE"))
     assert sql(orders(acl=acl), server=mover(), roles=roles) == [
         INVOKER,
-        "GRANT SELECT ON public.orders TO app_owner",
+        "GRANT SELECT ON public.orders TO app_owner WITH GRANT OPTION",
         "GRANT INSERT ON public.orders TO web",
     ]
 

@@ -27,8 +27,8 @@ GATE = specification("migration_gate")["main"]["options"]
 # The table of shared variables in the architecture (house.md), written out.
 _SHARED = """
 login_host login_port login_user login_password login_db login_unix_socket ssl_mode ca_cert database_url source_schema schemas
-placement accept keep unplaced application_roles compatibility_views view_defaults checklist lock_timeout_ms deadline_s workers probe
-max_replay_lag_s confirm no_log become_user maintenance_window artifacts_dir environment promotes_from search_path repair_routines
+placement accept keep unplaced application_roles compatibility_views view_defaults checklist lock_timeout_ms deadline_s workers
+probe max_replay_lag_s confirm no_log become_user maintenance_window artifacts_dir environment promotes_from search_path repair_routines
 """
 SHARED = _SHARED.split()
 

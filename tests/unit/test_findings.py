@@ -19,6 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     Role,
     TypeName,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_followers import Slot, Subscription
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
@@ -222,6 +223,60 @@ CASES = [
         wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
     ),
     Case(
+        "owner_not_givable",
+        "refuse",
+        "tenant",
+        catalog(ORDERS, server=MOVER, roles=[MEMBER, replace(STRANGER, mover_belongs=True)]),
+        wanted=configuration(schemas=[{"name": "tenant", "owner": "boss"}]),
+        says="GRANT boss TO migrator WITH INHERIT TRUE, SET TRUE",
+    ),
+    Case(
+        "source_not_usable",
+        "refuse",
+        "public",
+        catalog(ORDERS, server=mover(use_on_schemas=()), roles=[MEMBER]),
+        catalog(ORDERS, server=MOVER, roles=[MEMBER]),
+        catalog(ORDERS),
+        says="GRANT USAGE ON SCHEMA public TO migrator",
+    ),
+    Case(
+        "not_owner",
+        "refuse",
+        "public.orders",
+        catalog(ORDERS, server=MOVER, roles=[replace(NO_MEMBER, mover_belongs=True)]),
+        says="GRANT app_owner TO migrator WITH INHERIT TRUE, SET TRUE",
+    ),
+    Case(
+        "not_owner",
+        "refuse",
+        "public.orders",
+        catalog(ORDERS, server=mover(15, use_on_schemas=("public",)), roles=[replace(NO_MEMBER, mover_belongs=True)]),
+        says="ALTER ROLE migrator INHERIT",
+    ),
+    Case(
+        "view_owner",
+        "warn",
+        "public.orders",
+        catalog(ORDERS, server=MOVER, roles=[replace(MEMBER, mover_can_become=False, mover_belongs=True)]),
+        says="its membership lacks SET",
+    ),
+    Case(
+        "column_privileges",
+        "refuse",
+        "public.orders",
+        catalog(replace(GRANTED, kind="f")),
+        acceptable=True,
+        says="user mapping",
+    ),
+    Case(
+        "grants_passed_on",
+        "warn",
+        "public.orders",
+        catalog(replace(ORDERS, granted_by=("web",))),
+        catalog(ORDERS),
+        says="web has passed privileges on",
+    ),
+    Case(
         "role_called_public",
         "refuse",
         '"PUBLIC"',
@@ -340,7 +395,25 @@ CASES = [
         two(publications=(publication(schemas=("tenant",)),)),
         two(publications=(publication(schemas=("public",)),)),
         two(publications=(publication(tables=(oid("orders"),)),)),
+        # What is published whole already does not become more by it.
+        two(publications=(publication(schemas=("public", "tenant")),)),
+        two(publications=(publication(schemas=("tenant",), tables=(oid("orders"),)),)),
+        catalog(replace(ORDERS, persistence="u"), schemas=[TENANT], publications=(publication(schemas=("tenant",)),)),
         says="ALTER PUBLICATION cdc DROP TABLES IN SCHEMA tenant",
+    ),
+    Case(
+        "publication_joins",
+        "refuse",
+        "cdc",
+        two(publications=(publication(schemas=("tenant",), tables=(oid("orders"),), filtered=(oid("orders"),)),)),
+        says="filter or column list that public.orders has now",
+    ),
+    Case(
+        "publication_joins",
+        "refuse",
+        "cdc",
+        catalog(replace(ORDERS, replica_identity=False), schemas=[TENANT], publications=(publication(schemas=("tenant",)),)),
+        says="UPDATE and DELETE of public.orders would begin to fail",
     ),
     Case(
         "publication_leaves",
@@ -349,6 +422,7 @@ CASES = [
         two(publications=(publication(schemas=("public",)),)),
         two(publications=(publication(schemas=("public",), tables=(oid("orders"),)),)),
         two(publications=(publication(schemas=("tenant",)),)),
+        two(publications=(publication(schemas=("public", "tenant")),)),
         says="it is added by name",
     ),
     Case(
@@ -378,10 +452,22 @@ CASES = [
         "publication_all_tables",
         "refuse",
         "cdc",
-        two(publications=(publication(all_tables=True),)),
-        two(publications=(publication(tables=(oid("orders"),)),)),
+        two(publications=(publication(all_tables=True),), slots=(Slot("reader", "pgoutput"),)),
+        two(publications=(publication(tables=(oid("orders"),)),), slots=(Slot("reader", "pgoutput"),)),
         acceptable=True,
         says="multischema_journal",
+    ),
+    Case("publication_all_tables", "warn", "cdc", two(publications=(publication(all_tables=True),)), says="nobody reads it now"),
+    Case("logical_slot", "warn", "reader", two(slots=(Slot("reader", "wal2json"),)), two(), says="a reader of wal2json"),
+    Case("logical_slot", "warn", "reader", two(slots=(Slot("reader", "pgoutput"),)), says="a subscription, or a change-data-capture tool"),
+    Case(
+        "subscription_target",
+        "refuse",
+        "feed",
+        two(subscriptions=(Subscription("feed", "postgres", True, (oid("orders"),)),)),
+        two(subscriptions=(Subscription("feed", "postgres", True, (oid("another"),)),)),
+        acceptable=True,
+        says="Migrate the publisher first",
     ),
     Case(
         "subscribers",
@@ -389,8 +475,16 @@ CASES = [
         "cdc",
         two(publications=(publication(tables=(oid("orders"),)),)),
         two(publications=(publication(tables=(oid("another"),)),)),
-        two(publications=(publication(all_tables=True),)),
+        catalog(replace(ORDERS, persistence="u"), publications=(publication(all_tables=True),)),
         says="public.orders",
+    ),
+    Case("subscribers", "warn", "cdc", two(publications=(publication(all_tables=True),)), says="subscriber.sql"),
+    Case(
+        "subscribers",
+        "warn",
+        "cdc",
+        catalog(table("visits", "p"), b.partition("visits_1", "visits"), publications=(publication(tables=(oid("visits"),)),)),
+        says="public.visits, public.visits_1",
     ),
     Case("subscribers", "warn", "cdc", two(publications=(publication(schemas=("public",)),))),
     Case(
@@ -587,7 +681,16 @@ def test_nothing_is_found_on_tables_that_stay(case: Case) -> None:
 OF_VIEWS = [
     c
     for c in CASES
-    if c.finding in ("inheritance_only", "column_privileges", "row_security", "no_columns", "row_type_argument", "partitions_by_old_name")
+    if c.finding
+    in (
+        "grants_passed_on",
+        "inheritance_only",
+        "column_privileges",
+        "row_security",
+        "no_columns",
+        "row_type_argument",
+        "partitions_by_old_name",
+    )
     or c.finding.startswith(("view_", "statement_"))
 ]
 

@@ -155,8 +155,8 @@ def test_a_table_that_is_published_by_name_or_not_at_all_is_left_alone() -> None
 
 @pytest.mark.parametrize("one", [table("remote", "f"), table("fast", persistence="u")], ids=["foreign", "unlogged"])
 def test_what_cannot_be_published_is_not_added(one: Table) -> None:
-    assert publications_left(catalog(one, publications=(BY_SCHEMA,)), one) == []
-    assert publications_left(catalog(table("orders"), publications=(BY_SCHEMA,)), table("orders")) == [BY_SCHEMA]
+    assert publications_left(catalog(one, publications=(BY_SCHEMA,)), one, "tenant") == []
+    assert publications_left(catalog(table("orders"), publications=(BY_SCHEMA,)), table("orders"), "tenant") == [BY_SCHEMA]
 
 
 def test_what_stood_elsewhere_before_is_remembered_so_that_it_stays_there() -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils import proof, relocation, step_transaction
+from ansible_collections.dbops.multischema.plugins.module_utils import relocation, step_transaction
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import KEPT
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator, check_pace
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
@@ -467,10 +468,12 @@ def stands(schema: str, **changes: Any) -> dict[int, dict[str, Any]]:
     return {m.oid: {**dict.fromkeys(KEPT, 1), "name": m.name, "schema": schema, **changes} for m in SINGLE.members}
 
 
-def proof_row(member: Any, schema: str, *, same: bool = True, **changes: Any) -> tuple[Any, ...]:
-    """What the query behind the work returns, part by part in its order."""
-    item = {**dict.fromkeys(KEPT, 1), "schema": schema, "name": member.name, "has_children": False, **changes}
-    return (member.oid, *(item[part] for part in proof._PARTS), 4711, "digest", same)
+FORMER = {oid: Former("public", False, "(kept)", identity) for oid, identity in stands("public").items()}
+
+
+def proof_row(member: Any, schema: str, *, kept: str = "(kept)", fits: bool = True) -> tuple[Any, ...]:
+    """What the query behind the work returns."""
+    return (member.oid, schema, False, kept, 4711, "digest", fits)
 
 
 class Whole(Moving):
@@ -489,8 +492,8 @@ class Whole(Moving):
         return super().rows(query, parameters)
 
 
-def whole(database: Whole, before: dict[int, Any] | None = None) -> Outcome:
-    known = stands("public") if before is None else before
+def whole(database: Whole, before: dict[int, Former] | None = None) -> Outcome:
+    known = FORMER if before is None else before
     (outcome,) = Relocator(database, "run-1", Pace(50, 300.0), before=known).apply([SINGLE])
     return outcome
 
@@ -506,7 +509,7 @@ def test_a_step_whose_objects_are_known_takes_three_messages(clock: Clock) -> No
 
 
 def test_what_has_changed_since_it_was_read_is_looked_at_again_under_the_lock(clock: Clock) -> None:
-    database = Whole(*[proof_row(member, "tenant", relfilenode=2) for member in SINGLE.members])
+    database = Whole(*[proof_row(member, "tenant", kept="(rewritten)") for member in SINGLE.members])
     assert whole(database).attempts == 2
     assert database.sent.count("multischema_record") == 1
     assert database.sent.index("ROLLBACK") < database.sent.index("multischema_identities") < database.sent.index("multischema_record")
@@ -539,7 +542,7 @@ def test_a_lock_that_is_not_had_is_tried_again_as_a_whole(clock: Clock) -> None:
 
 
 def test_a_view_that_is_not_the_same_at_first_sight_is_compared_thoroughly(clock: Clock) -> None:
-    rows = [proof_row(member, "tenant", same=False) for member in SINGLE.members]
+    rows = [proof_row(member, "tenant", fits=False) for member in SINGLE.members]
     database = Whole(*rows)
     assert whole(database).attempts == 1
     assert "multischema_view_problems" in database.sent

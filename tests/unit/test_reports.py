@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Extension
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import ColumnDefault, Extension, Role
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check, passed, report, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
@@ -20,7 +21,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report impo
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from tests.support.plan_documents import campus, large, refused
-from tests.unit.builders import catalog, configuration, partition, plan, schema, table
+from tests.unit.builders import OWNER, catalog, configuration, mover, oid, partition, plan, schema, sequence, statistics, table
 
 COLUMNS = 100
 LONG = "It was found that the application holds a lock on this table and does not give it back for a while. " * 4
@@ -129,6 +130,19 @@ def test_the_objects_that_a_finding_is_about_are_shortened() -> None:
     (finding, names) = finding_lines([Finding("x", "warn", "public", "It is so.", affects=tuple(f"t{n}" for n in range(9)))])
     assert finding == "  - x: public: It is so."
     assert names.strip() == "t0, t1, t2, t3 and 5 more"
+
+
+def test_the_report_of_a_large_database_is_still_read_by_a_person() -> None:
+    kept = ColumnDefault("state", "'new'::text")
+    tables = [
+        table(f"t{n:03}", sequences=(sequence(f"t{n:03}_id_seq"),), defaults=(kept,), statistics=(statistics(f"s{n:03}"),))
+        for n in range(400)
+    ]
+    trees = [table(f"events_{n}", "p") for n in range(30)]
+    routines = [Routine(oid(f"f{n}"), "public", f"f{n}", f"public.f{n}()", row_types=(oid(f"t{n:03}"),)) for n in range(200)]
+    made = plan(catalog(*tables, *trees, routines=tuple(routines), roles=[Role(OWNER, mover_can_become=False)], server=mover()))
+    assert len(made.findings) > 800
+    assert len(plan_report(made, 430, {})) < 120
 
 
 def test_backups_come_first_among_the_warnings() -> None:

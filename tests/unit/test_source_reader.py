@@ -107,6 +107,31 @@ def test_sql_is_read(sql: str) -> None:
     assert uses(read(sql, "sql")) == SQL[sql]
 
 
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT u FROM a.users u", True),
+        ("SELECT u.* FROM a.users u", False),
+        ("SELECT * FROM a.users u", False),
+        ("SELECT NULL::a.users", True),
+        ("SELECT array_agg(u) FROM a.users u", True),
+        ("SELECT ARRAY(SELECT u FROM a.users u)", True),
+        ("SELECT coalesce(u, NULL) FROM a.users u", True),
+        ("SELECT CASE WHEN true THEN u END FROM a.users u", True),
+        ("SELECT 1 UNION SELECT u FROM a.users u", True),
+        ("WITH u AS (SELECT 1) SELECT u FROM u", False),
+        ("UPDATE a.users u SET name = '' RETURNING u", True),
+        ("DELETE FROM a.users u RETURNING u", True),
+        ("INSERT INTO a.users AS u DEFAULT VALUES RETURNING u", True),
+        ("SELECT u FROM a.users u; SELECT 1", False),
+        ("SELECT (SELECT u FROM b.other u)", False),
+    ],
+)
+def test_a_whole_row_as_a_function_s_result_is_noticed(sql: str, expected: bool) -> None:
+    assert ("row result a.users" in uses(read(sql, "sql", result_table=7))) is expected
+    assert "row result a.users" not in uses(read(sql, "sql"))
+
+
 def body(statements: str, declare: str = "") -> str:
     """A PL/pgSQL body whose statements begin on line 4."""
     return f"\nDECLARE {declare}\nBEGIN\n{statements}\nEND"

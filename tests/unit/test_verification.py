@@ -65,8 +65,16 @@ def test_a_finished_migration_passes() -> None:
         "objects in place": "pass",
         "table identity": "pass",
         "compatibility views": "pass",
+        "privileges": "pass",
         "role web": "pass",
     }
+
+
+def test_a_role_that_is_shut_out_of_a_schema_is_named_with_the_grant() -> None:
+    check = failed(tables(shut_out=[("web", "tenant"), ("Staff", "tenant")]))
+    assert check.name == "privileges"
+    assert check.detail == "web may not use schema tenant; Staff may not use schema tenant"
+    assert 'GRANT USAGE ON SCHEMA tenant TO "Staff"' in check.remedy
 
 
 def test_what_is_fine_is_said_in_figures() -> None:

@@ -1,0 +1,82 @@
+"""Who runs the migration: a superuser, or an ordinary role with exactly the rights that the README lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from psycopg2 import sql
+
+from tests.integration.databases import Login, Target, new_database
+from tests.integration.placements import OWNED_STATISTICS
+
+SUPERUSER, ORDINARY = "superuser", "ordinary"
+PASSWORD = "not a superuser's"
+
+# As in the README, "Rights of the migrating role"; the names in braces are given as identifiers.
+RIGHTS = {
+    "login": "GRANT CONNECT ON DATABASE {database} TO {mover}",
+    "membership": "GRANT {owners} TO {mover}",
+    "database": "GRANT CREATE ON DATABASE {database} TO {mover}",
+    "source": "GRANT CREATE, USAGE ON SCHEMA {source} TO {mover}",
+    "views": "GRANT CREATE ON SCHEMA {source} TO {owners}",
+    "monitor": "GRANT pg_monitor TO {mover}",
+}
+
+
+def right(name: str, target: Target, mover: str, owners: Iterable[str], source: str = "public") -> sql.Composed:
+    """The statement that gives one of the rights."""
+    return sql.SQL(RIGHTS[name]).format(
+        database=sql.Identifier(target.name),
+        mover=sql.Identifier(mover),
+        owners=sql.SQL(", ").join(map(sql.Identifier, owners)),
+        source=sql.Identifier(source),
+    )
+
+
+def ordinary(target: Target, owners: Iterable[str], source: str = "public", rights: Iterable[str] = RIGHTS) -> Target:
+    """The same database, to be migrated by a new role that has these rights and no others; `dismiss` removes it."""
+    login = Login(f"mover_{target.name}", PASSWORD)
+    target.server.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(login.user), sql.Literal(login.password)))
+    for name in rights:
+        target.execute(right(name, target, login.user, owners, source))
+    return replace(target, mover=login)
+
+
+def of_the_sample(target: Target) -> Target:
+    """The sample database, migrated by an ordinary role."""
+    target.execute(*OWNED_STATISTICS)
+    return ordinary(target, ("app_owner", "analytics_owner"))
+
+
+def of_an_empty(target: Target) -> Target:
+    """An empty database, whose tests make everything as a role without a password that the mover is a member of."""
+    owner = f"owner_{target.name}"
+    target.server.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(owner)))
+    found = replace(ordinary(target, (owner,)), owner=owner)
+    _let_work(target, found)
+    return found
+
+
+def twin(target: Target) -> Target:
+    """Another empty database with the same roles and rights: what the first would be had it never been migrated."""
+    fresh = new_database(target.server)
+    if target.mover is None or target.owner is None:
+        return fresh
+    for name in ("login", "database", "source", "views"):
+        fresh.execute(right(name, fresh, target.mover.user, (target.owner,)))
+    _let_work(fresh, target)
+    return replace(fresh, owner=target.owner)
+
+
+def _let_work(target: Target, like: Target) -> None:
+    """Let the owner make what a test needs."""
+    assert like.owner is not None
+    target.execute(right("database", target, like.owner, ()), right("source", target, like.owner, ()))
+
+
+def dismiss(target: Target) -> None:
+    """Drop the roles, once the database is gone."""
+    for name in (target.mover.user if target.mover else None, target.owner):
+        if name is not None:
+            target.server.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))

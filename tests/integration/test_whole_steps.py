@@ -1,0 +1,105 @@
+"""Steps that are sent as a whole: first come, first done; and what happens where something has changed in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils import relocation_slice
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.proof import read_former
+from tests.integration.core import Core, MortalDatabase
+from tests.integration.databases import Target
+from tests.integration.evidence import disagreements, journaled, require_same, state
+from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS
+from tests.integration.placements import sample as configured
+
+pytestmark = pytest.mark.majors(15, 18)
+
+
+@pytest.fixture
+def shop(empty: Target) -> Core:
+    """A small database."""
+    empty.execute(SHOP_SQL)
+    return Core(empty, SHOP)
+
+
+def once_read(monkeypatch: pytest.MonkeyPatch, target: Target, *statements: str) -> None:
+    """Let someone else run statements right after the core has read what stands before its steps."""
+
+    def then(database: Database, steps: Any) -> Any:
+        steps = list(steps)
+        former = read_former(database, steps)
+        if any(step.members for step in steps):
+            target.execute(*statements)
+            monkeypatch.setattr(relocation_slice, "read_former", read_former)
+        return former
+
+    monkeypatch.setattr(relocation_slice, "read_former", then)
+
+
+def test_every_step_of_the_sample_goes_through_as_a_whole(sample: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the way there and back; the proof in the message must find everything as it was, whatever the table looks like."""
+    singly: list[str] = []
+    execute = MortalDatabase.execute
+
+    def watched(self: MortalDatabase, statement: str, parameters: Any = None) -> int:
+        if statement.startswith(("ALTER TABLE", "LOCK TABLE public", "LOCK TABLE tenant", "LOCK TABLE analytics")):
+            singly.append(statement)
+        return execute(self, statement, parameters)
+
+    monkeypatch.setattr(MortalDatabase, "execute", watched)
+    before = state(sample)
+    core = Core(sample, configured())
+    assert core.apply().progress.retries == 0
+    assert disagreements(sample, SAMPLE_TARGETS) == []
+    assert core.roll_back().progress.retries == 0
+    assert singly == [], "the proof was in doubt, and the step was done again statement by statement"
+    require_same(before, state(sample))
+
+
+def test_a_table_that_was_truncated_since_it_was_read_moves_at_the_second_attempt(shop: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    once_read(monkeypatch, shop.target, "TRUNCATE notes", "ALTER TABLE orders SET (fillfactor = 90)")
+    assert shop.apply().progress.retries == 2
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+    files = dict(shop.target.rows("SELECT oid::bigint, relfilenode::bigint FROM pg_class WHERE relname = 'notes'"))
+    (recorded,) = shop.target.rows(
+        "SELECT identity FROM multischema_journal.step WHERE definition->>'kind' = 'move_tables' AND definition->>'id' LIKE '%notes'"
+    )
+    assert {oid: recorded[0][str(oid)]["relfilenode"] for oid in files} == files
+    assert shop.left() == []
+
+
+def test_a_table_that_was_renamed_since_it_was_read_stays_where_it_is(shop: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    once_read(monkeypatch, shop.target, "ALTER TABLE notes RENAME TO other; CREATE TABLE notes (id int)")
+    with pytest.raises(StepFailed, match=r"public\.notes .* is not there any more"):
+        shop.apply()
+    assert shop.target.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename IN ('notes', 'other')") == 2
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+
+
+def test_a_privilege_that_was_given_since_it_was_planned_stops_the_step_and_is_kept(shop: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    once_read(monkeypatch, shop.target, "GRANT DELETE ON customers TO PUBLIC")
+    with pytest.raises(StepFailed, match=r"the view public\.customers has other privileges than its table"):
+        shop.apply()
+    assert shop.target.value("SELECT has_table_privilege('pg_monitor', 'public.customers', 'DELETE')")
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+
+
+NO_VIEWS = (
+    "CREATE FUNCTION no_views() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no views today'; END $$",
+    "CREATE EVENT TRIGGER no_views ON ddl_command_start WHEN TAG IN ('CREATE VIEW') EXECUTE FUNCTION no_views()",
+)
+
+
+def test_the_statement_that_was_refused_is_named(shop: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    once_read(monkeypatch, shop.target, *NO_VIEWS)
+    with pytest.raises(StepFailed, match=r"no views today.*\n *statement: CREATE VIEW public\.customers "):
+        shop.apply()
+    assert not [step for step in journaled(shop.target) if step["kind"] == "move_tables"]
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+    shop.target.execute("DROP EVENT TRIGGER no_views")
+    shop.apply()
+    assert shop.left() == []

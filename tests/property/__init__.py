@@ -1,0 +1,1 @@
+"""Generated schemas and placements on real servers, held against laws; see `laws.py`."""
