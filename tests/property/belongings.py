@@ -9,7 +9,7 @@ def make_belongings(world: World) -> None:
     """Some of everything."""
     _views(world)
     _audit(world)
-    for table in world.roots():
+    for table in (t for t in world.roots() if t.kind != "foreign"):
         _rules(world, table)
         _policies(world, table)
         _words(world, table)
@@ -20,7 +20,7 @@ def make_belongings(world: World) -> None:
 
 
 def _views(world: World) -> None:
-    for number, table in enumerate(world.dice.some(world.roots(), 40)):
+    for number, table in enumerate(world.dice.some([t for t in world.roots() if t.kind != "foreign"], 40)):
         name = quoted(world.source, f"View {number}")
         over = world.name(table.name)
         if world.views and world.has("view on a view", 30):

@@ -9,6 +9,7 @@ from tests.property.case import Case
 from tests.property.columns import make_types
 from tests.property.dice import THROWS, Dice
 from tests.property.model import SOURCES, USERS, World, quoted
+from tests.property.oddities import make_oddities, settings
 from tests.property.placements import make_mover, make_placement
 from tests.property.routines import make_routines
 from tests.property.statements import make_statements
@@ -34,6 +35,8 @@ def make_case(dice: Dice, major: int) -> Case:
             world.do(f"GRANT USAGE ON SCHEMA {quoted(world.source)} TO {user}")
     make_types(world)
     make_tables(world)
+    make_oddities(world)
+    settings(world)
     make_belongings(world)
     make_routines(world)
     make_statements(world)

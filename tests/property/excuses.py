@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE, WARN, Finding, Plan
@@ -31,8 +31,11 @@ NOT_READ_YET = {
 # A routine, trigger function or default that names, in its text, a table that moves without a view.
 NAMES_WITHOUT_VIEW = True
 
-# Findings about a table that say that statements with its old name may answer otherwise.
-SAY_IT_OF_TABLES = frozenset({"inheritance_only", "column_privileges", "no_columns", "row_security", "view_owner"})
+# Findings about a table that say which statements with its old name may answer otherwise.
+SAY_IT_OF_TABLES: dict[str, Callable[[Probe], bool]] = {
+    "inheritance_only": lambda probe: "only" in probe.constructs,
+    "column_privileges": lambda probe: probe.role is not None,
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def _said(findings: Iterable[Finding], probe: Probe, source: str) -> Finding | N
             continue
         if any(routine in finding.object for routine in probe.routines):
             return finding
-        if finding.id in SAY_IT_OF_TABLES and finding.object in tables:
+        says = SAY_IT_OF_TABLES.get(finding.id)
+        if says is not None and finding.object in tables and says(probe):
             return finding
     return None
 

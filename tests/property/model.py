@@ -71,7 +71,7 @@ class Table:
     reaches: set[str] = field(default_factory=set)
     routines: set[str] = field(default_factory=set)
     constructs: set[str] = field(default_factory=set)
-    audits: list[str] = field(default_factory=list)  # tables to look at after a write
+    oddities: set[str] = field(default_factory=set)
 
     def column(self, *kinds: str) -> Column | None:
         """The first column of one of these kinds."""

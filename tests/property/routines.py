@@ -116,7 +116,7 @@ def _make(world: World, recipe: Recipe, table: Table, named: str, options: str) 
 
 def make_routines(world: World) -> None:
     """Up to eight, each of which names a table in some way."""
-    tables = [t for t in world.tables.values() if t.name != "audit" and t.kind != PARTITION]
+    tables = [t for t in world.tables.values() if t.name != "audit" and t.kind not in (PARTITION, "foreign")]
     recipes = [recipe for recipe in RECIPES if recipe.least <= world.major]
     for _ in range(world.dice.number(0, 8)):
         table, recipe = world.dice.pick(tables), world.dice.pick(recipes)

@@ -9,7 +9,7 @@ from tests.property.model import PARTITION, USERS, Table, World, quoted
 
 def make_statements(world: World) -> None:
     """For every table and some of the partitions."""
-    tables = [t for t in world.tables.values() if t.kind != PARTITION or world.dice.chance(30)]
+    tables = [t for t in world.tables.values() if t.kind != "foreign" and (t.kind != PARTITION or world.dice.chance(30))]
     for table in tables:
         _battery(world, table, quoted(table.name) if world.dice.chance(50) else world.name(table.name))
     for one, other in zip(tables, tables[1:], strict=False):

@@ -163,9 +163,10 @@ def _member(world: World, root: Table, name: str) -> None:
 
 
 def _child(world: World, name: str, parent: Table) -> Table:
-    columns = [*parent.columns, Column("more", "int", type="int")]
+    column = "more" if parent.kind == PLAIN else "even more"
+    columns = [*parent.columns, Column(column, "int", type="int")]
     table = Table(name, CHILD, columns, parent.owner, links={parent.name} | parent.links, constructs=set(parent.constructs))
-    world.do(f"CREATE TABLE {world.name(name)} (more int) INHERITS ({world.name(parent.name)})")
+    world.do(f"CREATE TABLE {world.name(name)} ({quoted(column)} int) INHERITS ({world.name(parent.name)})")
     # Ids of their own: the parent's key does not reach its children.
     mine = [c for c in columns if c.given and c.name != "id"]
     names = ", ".join(["id", *(quoted(c.name) for c in mine)])
@@ -186,7 +187,7 @@ def _typed(world: World, name: str) -> Table:
 def make_tables(world: World) -> None:
     """Between two and six, and what they have to do with each other."""
     for name in world.dice.shuffled(TABLE_NAMES, world.dice.number(2, 6)):
-        parents = [t for t in world.roots(PLAIN) if not t.identity_always and "parent" not in t.constructs]
+        parents = [t for t in world.roots(PLAIN, CHILD) if not t.identity_always]
         kinds = [PLAIN, PLAIN, PLAIN, PARTITIONED, TYPED] + ([CHILD] if parents else [])
         kind = world.dice.pick(kinds)
         world.features.add(f"table: {kind}")
