@@ -84,7 +84,18 @@ def _new_path(catalog: Catalog, routine: Routine, effects: Sequence[Effect], ord
     return tuple(path)
 
 
-def _obstacle(catalog: Catalog, routine: Routine, reading: Reading, path: Sequence[str], moving: Mapping[int, str]) -> str:
+class _Doubles:
+    """Names of the source schema that another schema has too, as (schema, name): on a new path that one would come first."""
+
+    def __init__(self, catalog: Catalog, moving: Mapping[int, str]) -> None:
+        source = catalog.source_schema
+        stay = {rel.name for rel in catalog.relations if rel.schema == source and rel.oid not in moving}
+        routines = {routine.name for routine in catalog.routines if routine.schema == source}
+        self.relations = {(rel.schema, rel.name) for rel in catalog.relations if rel.schema != source and rel.name in stay}
+        self.routines = {(other.schema, other.name) for other in catalog.routines if other.schema != source and other.name in routines}
+
+
+def _obstacle(catalog: Catalog, routine: Routine, reading: Reading, path: Sequence[str], doubles: _Doubles) -> str:
     """Why a search_path must not be set, or nothing."""
     if reading.noted(r.TRANSACTION):
         return "it commits or rolls back, which PostgreSQL forbids in a procedure with settings of its own"
@@ -93,11 +104,9 @@ def _obstacle(catalog: Catalog, routine: Routine, reading: Reading, path: Sequen
     source = catalog.source_schema
     new = set(path) - {source, *_present_path(catalog, routine)}
     bare = {reference.name for reference in reading.references if reference.schema is None}
-    there = {(rel.schema, rel.name) for rel in catalog.relations if rel.oid not in moving and rel.name in bare}
-    shadowed = sorted(name for schema, name in there if schema in new and (source, name) in there)
     called = {name for schema, name in reading.calls if schema is None}
-    routines = {(other.schema, other.name) for other in catalog.routines if other.name in called}
-    shadowed += sorted(name for schema, name in routines if schema in new and (source, name) in routines)
+    shadowed = sorted(name for name in bare if any((schema, name) in doubles.relations for schema in new))
+    shadowed += sorted(name for name in called if any((schema, name) in doubles.routines for schema in new))
     if shadowed:
         return f"{', '.join(shadowed)} would be found in a target schema then, instead of in {source}"
     return ""
@@ -172,7 +181,7 @@ def judge(
             rows.setdefault(routine.name, set()).add(oid)
     names = MovedNames(catalog, moves, types)
     effects = Effects(names, catalog.server.version_num, {name: frozenset(oids) for name, oids in rows.items()})
-    moving = {table.oid: target for _, table, target in moves}
+    doubles = _Doubles(catalog, {table.oid: target for _, table, target in moves})
     order = list(dict.fromkeys([*(target for _, _, target in moves), *(move.schema for move in types)]))
     callers = _Callers(catalog, readings)
     patterns = tuple(repair)
@@ -184,7 +193,7 @@ def judge(
         now = tuple(effects.of(reading, routine.search_path, routine.result_table))
         bare = [effect for effect in now if effect.reference.schema is None]
         path = _new_path(catalog, routine, bare, order) if bare else ()
-        obstacle = _obstacle(catalog, routine, reading, path, moving) if path else ""
+        obstacle = _obstacle(catalog, routine, reading, path, doubles) if path else ""
         chosen = any(names_routine(pattern, routine) for pattern in patterns)
         left = tuple(effects.of(reading, path, routine.result_table)) if chosen and path and not obstacle else now
         found[routine.oid] = Verdict(
