@@ -74,7 +74,6 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     replication.subscriptions,
     types.types_stay,
     types.types_move,
-    types.types_named,
     types.type_collisions,
     types.rights_on_types,
     paths.paths_set,

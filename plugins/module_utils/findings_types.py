@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ansible_collections.dbops.multischema.plugins.module_utils import reading as r
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
-from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN, Finding
+from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.type_placement import TypeMove, source_types
-from ansible_collections.dbops.multischema.plugins.module_utils.type_step import ALIASED
 
 SHOWN = 20
-SHOWN_CALLERS = 5
 
 
 def _name(found: UserType) -> str:
@@ -104,36 +101,6 @@ def _troubles(found: UserType) -> Iterator[str]:
             f"{', '.join(found.overloaded)} exist(s) with this domain and with other types as argument, and a call with a value of the old "
             "name may choose another one than before, without an error"
         )
-
-
-def types_named(s: Situation) -> Iterator[Finding]:
-    """Texts of routines name types, and no catalog knows: an enum's old name is gone, and a composite type's is no relation any more."""
-    moving = {move.found.name: move for move in s.placed.types}
-    for verdict in s.verdicts.routines.values() if moving else ():
-        path = verdict.routine.search_path
-        lines, names = [], set()
-        for reference in verdict.reading.references:
-            move = moving.get(reference.name)
-            if move is None or reference.use not in (r.TYPE, r.PCT_ROWTYPE) or reference.schema not in (None, s.catalog.source_schema):
-                continue
-            if move.found.kind in ALIASED and reference.use != r.PCT_ROWTYPE:
-                continue
-            if reference.schema is None and path is not None and s.catalog.source_schema not in path:
-                continue
-            lines.append(f"{reference.name} (line {reference.line})")
-            names.add(qualified(move.schema, move.found.name))
-        if lines:
-            wired = bool(verdict.callers)
-            yield Finding(
-                "type_named",
-                REFUSE if wired else WARN,
-                verdict.routine.signature,
-                f"It names types that move, in a way that no alias serves: {', '.join(dict.fromkeys(lines))}. That fails from then on, "
-                "unless the name is bare and the new schema is on the search_path that it runs with."
-                + (f" It is called by {'; '.join(verdict.callers[:SHOWN_CALLERS])}." if wired else ""),
-                f"Write {', '.join(sorted(names))} in it in the same moment" + ("; then accept the finding type_named." if wired else "."),
-                acceptable=wired,
-            )
 
 
 def type_collisions(s: Situation) -> Iterator[Finding]:

@@ -741,7 +741,7 @@ ELSEWHERE = {
         "search_path_overridden",
         "search_path_unknown",
     },
-    "test_types.py": {"alias_has_dependents", "type_alias", "type_moves", "type_named", "types_stay"},
+    "test_types.py": {"alias_has_dependents", "type_alias", "type_moves", "types_stay"},
     "test_rollback_plan.py": {
         "moved_on",
         "name_taken",

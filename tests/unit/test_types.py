@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Relation, TypeName
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import SharedName
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Argument, Routine, Wiring
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Argument, Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_types import UserType
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import differences
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding, Plan, Step
@@ -148,28 +148,8 @@ def test_a_pattern_that_names_no_type_or_one_of_an_extension_is_refused() -> Non
     assert named(planned(seen(), ["c*"]).findings, "extension_member") == []
 
 
-def routine(text: str, **facts: Any) -> Routine:
-    source = f"DECLARE\n{text}\nBEGIN\n  NULL;\nEND"
-    return Routine(77, "public", "work", "public.work()", source, **{"returns": "void", "owner": "postgres", **facts})
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [("  m public.mood;", "mood (line 2)"), ("  n int;\n  m mood;", "mood (line 3)"), ("  h home%ROWTYPE;", "home (line 2)")],
-)
-def test_type_named_is_found_in_the_text_of_a_routine(text: str, line: str) -> None:
-    found = planned(seen(MOOD, HOME, MAIL, routines=(routine(text),)), ["*"]).findings
-    assert ids(found, "type_named") == [("public.work()", "warn", False)]
-    assert line in one(found, "type_named").reason
-    caller = routine(text, wiring=(Wiring("trigger", "t", oid("people"), "public", "people"),))
-    assert ids(planned(seen(MOOD, HOME, routines=(caller,)), ["*"]).findings, "type_named") == [("public.work()", "refuse", True)]
-
-
-@pytest.mark.parametrize("text", ["  m mail;", "  h home;", "  m other.mood;", "  t text;"])
-def test_a_name_that_an_alias_serves_or_that_means_another_type_is_not_said(text: str) -> None:
-    assert named(planned(seen(MOOD, HOME, MAIL, routines=(routine(text),)), ["*"]).findings, "type_named") == []
-    elsewhere = routine("  m mood;", search_path=("other",))
-    assert named(planned(seen(MOOD, routines=(elsewhere,)), ["*"]).findings, "type_named") == []
+def routine(**facts: Any) -> Routine:
+    return Routine(77, "public", "work", "public.work()", "BEGIN NULL; END", **{"returns": "void", "owner": "postgres", **facts})
 
 
 # --- later observations ---
@@ -198,7 +178,7 @@ def test_the_steps_are_taken_back_out_of_a_later_observation() -> None:
 
 
 def test_the_arguments_of_routines_are_taken_back_too() -> None:
-    takes = tuple(routine("", arguments=(Argument("i", "m", schema, "mail"),)) for schema in ("public", "who"))
+    takes = tuple(routine(arguments=(Argument("i", "m", schema, "mail"),)) for schema in ("public", "who"))
     assert MoveType.rewind(after(*ALIASES, routines=takes[1:]), STEPS).routines == takes[:1]
 
 
