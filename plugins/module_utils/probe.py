@@ -9,6 +9,7 @@ move waits for.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,12 +83,30 @@ def names_to_read(step: Step) -> list[str]:
     return ([tables[0]] if tables and len(tables) <= LARGEST_TREE else []) + chosen
 
 
+class _Table:
+    """A table that is read, by its old name. The text is made when it is needed: the thread of the move has no time for it."""
+
+    def __init__(self, source: str, name: str) -> None:
+        self._source = source
+        self._name = name
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return qualified(self._source, self._name)
+
+    @functools.cached_property
+    def query(self) -> str:
+        """The read."""
+        return statement("SELECT 1 FROM {} LIMIT 0", Name(self._source, self._name))
+
+
 class _Watched:
     """The tables of one step, and what was noticed about them."""
 
     def __init__(self, step: Step) -> None:
         source = str(step.detail.get("from", ""))
-        self.left = [(qualified(source, name), statement("SELECT 1 FROM {} LIMIT 0", Name(source, name))) for name in names_to_read(step)]
+        self.left = [_Table(source, name) for name in names_to_read(step)]
         self.reading = Reading()
         self.quickest_s = 1.0
         self.since = time.monotonic()
@@ -171,10 +190,10 @@ class Probe:
                 self._wake.clear()
 
     def _read(self, database: Database, watched: _Watched, which: int) -> None:
-        name, query = watched.left[which]
+        table = watched.left[which]
         started = time.monotonic()
         try:
-            database.execute(query)
+            database.execute(table.query)
         except ServerRefused as error:
             if database.broken:
                 self.off, self._closed = error.found, True
@@ -186,7 +205,7 @@ class Probe:
                 return
         took = time.monotonic() - started
         watched.quickest_s = min(watched.quickest_s, took)
-        watched.reading.note(name, took * 1000)
+        watched.reading.note(table.label, took * 1000)
 
 
 @contextlib.contextmanager
