@@ -34,6 +34,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.relocation impor
 )
 
 ADVISORY_LOCK_WAIT_S = 5.0
+ADVISORY_LOCK_POLL_S = 0.02  # the session of the slice before may still be ending
 
 
 class StopSign:
@@ -98,7 +99,7 @@ def _take_advisory_lock(journal: Journal) -> None:
                 "Two runs at once could undo each other's work.",
                 "Wait until it ends; a run that was killed ends within seconds.",
             )
-        time.sleep(0.2)
+        time.sleep(ADVISORY_LOCK_POLL_S)
 
 
 def _enter(journal: Journal, work: Slice) -> Lease | None:
