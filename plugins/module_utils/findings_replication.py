@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Publication, Table
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
-from ansible_collections.dbops.multischema.plugins.module_utils.move_step import publications_left, publishable, publishes
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import publications_left, publishable, published_by
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, REFUSE, WARN, Finding
 from ansible_collections.dbops.multischema.plugins.module_utils.situation import Situation, table_name
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
@@ -106,9 +106,9 @@ def all_tables(s: Situation) -> Iterator[Finding]:
 
 def subscribers(s: Situation) -> Iterator[Finding]:
     """Logical replication carries the names of schemas, so a subscriber looks for the table where it has gone."""
-    tables = s.catalog.by_oid()
-    for publication in s.catalog.publications:
-        names = sorted(table_name(table) for _, table, _ in s.moves if publishes(publication, table, tables))
+    for publication in s.catalog.publications if s.moves else ():
+        published = published_by(publication, s.catalog)
+        names = sorted(table_name(table) for _, table, _ in s.moves if table.oid in published)
         if not names:
             continue
         yield Finding(

@@ -147,7 +147,7 @@ def catalog_queries(s: Situation) -> Iterator[Finding]:
 def dynamic_sql(s: Situation) -> Iterator[Finding]:
     """SQL that is put together at run time cannot be read."""
     for verdict in s.verdicts.routines.values() if s.moves else ():
-        notes = verdict.reading.noted(r.DYNAMIC)
+        notes = sorted(verdict.reading.noted(r.DYNAMIC), key=lambda note: note.line)
         if notes:
             yield Finding(
                 "dynamic_sql",

@@ -80,16 +80,16 @@ def publishable(table: Table) -> bool:
     return table.kind != "f" and table.persistence == "p"
 
 
-def publishes(publication: Publication, table: Table, tables: Mapping[int, Table]) -> bool:
-    """Whether a publication publishes changes of the table, perhaps as a partition of one that it names.
+def published_by(publication: Publication, catalog: Catalog) -> frozenset[int]:
+    """OIDs of the tables whose changes a publication publishes, partitions of those that it names among them."""
+    tables, named = catalog.by_oid(), frozenset(publication.tables)
 
-    :param tables: all tables by OID.
-    """
-    if not publishable(table):
-        return False
-    if publication.all_tables or table.oid in publication.tables or table.schema in publication.schemas:
-        return True
-    return table.is_partition and any(publishes(publication, tables[oid], tables) for oid in table.parents if oid in tables)
+    def published(table: Table) -> bool:
+        if publication.all_tables or table.oid in named or table.schema in publication.schemas:
+            return True
+        return table.is_partition and any(published(tables[oid]) for oid in table.parents if oid in tables)
+
+    return frozenset(table.oid for table in catalog.tables if publishable(table) and published(table))
 
 
 def publications_left(catalog: Catalog, table: Table, target: str) -> list[Publication]:

@@ -101,7 +101,7 @@ class Outcome:
 
 def deadlock_timeout_ms(database: Database) -> int:
     """After how long a wait the server looks for a deadlock, and cancels an ordinary autovacuum that is in front."""
-    return int(database.value("SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"))
+    return int(database.value("SELECT (extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000)::int"))
 
 
 def longest_attempt_ms(database: Database) -> int:

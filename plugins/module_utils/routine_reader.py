@@ -15,9 +15,20 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines
     Wiring,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, split_names, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path import parse
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 
 PARSED_BODIES_SINCE = 140000
+
+
+def _path(text: str | None) -> tuple[str, ...] | None:
+    """A routine's own path; one that PostgreSQL would not take leads nowhere."""
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError:
+        return ()
 
 
 def read_routines(database: Database, version_num: int, scope: Mapping[str, Any]) -> tuple[Routine, ...]:
@@ -36,7 +47,7 @@ def read_routines(database: Database, version_num: int, scope: Mapping[str, Any]
             row_types=tuple(row[5] or ()),
             language=row[6],
             kind=row[7],
-            search_path=None if row[8] is None else split_names(row[8]),
+            search_path=_path(row[8]),
             security_definer=row[9],
             owner=row[10],
             returns=row[11],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.moved_names impo
 from ansible_collections.dbops.multischema.plugins.module_utils.placement import Group
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Reading, Readings
 from ansible_collections.dbops.multischema.plugins.module_utils.routine_effects import Effect, Effects
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path import effective, parse
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.type_placement import TypeMove
 
@@ -58,10 +60,18 @@ def names_routine(pattern: str, routine: Routine) -> bool:
     return any(matches(pattern, name) for name in (routine.name, f"{routine.schema}.{routine.name}", routine.signature))
 
 
+def _present_path(catalog: Catalog, routine: Routine) -> tuple[str, ...]:
+    """The routine's own path; where it has none, that of sessions in this database that have none either."""
+    if routine.search_path is not None:
+        return routine.search_path
+    with contextlib.suppress(ValueError):
+        return parse(effective(catalog, None) or "") or DEFAULT_PATH
+    return DEFAULT_PATH
+
+
 def _new_path(catalog: Catalog, routine: Routine, effects: Sequence[Effect], order: Sequence[str]) -> tuple[str, ...]:
     """The routine's path with the targets that it needs before the source schema; pg_temp last where it runs as its owner."""
-    former = routine.search_path
-    path = list(former if former is not None else DEFAULT_PATH)
+    path = list(_present_path(catalog, routine))
     source = catalog.source_schema
     if source not in path:
         path.append(source)
@@ -81,7 +91,7 @@ def _obstacle(catalog: Catalog, routine: Routine, reading: Reading, path: Sequen
     if reading.path is not None:
         return "it sets search_path by itself"
     source = catalog.source_schema
-    new = set(path) - {source, *(routine.search_path or DEFAULT_PATH)}
+    new = set(path) - {source, *_present_path(catalog, routine)}
     bare = {reference.name for reference in reading.references if reference.schema is None}
     there = {(rel.schema, rel.name) for rel in catalog.relations if rel.oid not in moving and rel.name in bare}
     shadowed = sorted(name for schema, name in there if schema in new and (source, name) in there)

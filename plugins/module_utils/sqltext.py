@@ -140,17 +140,3 @@ def role(name: str) -> Composable:
 def qualified(schema: str, name: str) -> str:
     """How a person reads and writes the object: ``public."order"``."""
     return Name(schema, name).as_string()
-
-
-_IDENTIFIER = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,|\Z)')
-
-
-def split_names(text: str) -> tuple[str, ...]:
-    """A list of identifiers as ``search_path`` holds it, taken apart: ``"$user", public``.
-
-    :returns: the names; those that were not quoted in lower case, as PostgreSQL reads them.
-    """
-    return tuple(
-        quoted.replace('""', '"') if bare == "" else bare.lower()
-        for quoted, bare in ((match[1] or "", match[2] or "") for match in _IDENTIFIER.finditer(text))
-    )

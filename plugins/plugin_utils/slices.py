@@ -14,7 +14,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder imp
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 
 SLICE_S = 4.0  # a call costs about half a second, so it has to be worth it; and a person likes to see something move
-FIRST_STEPS = 50
+FIRST_STEPS = 100
 MOST_STEPS = 2000
 LEASE_POLL_S = 1.0
 ORPHAN_S = 10.0  # how long what is left of a killed run may go on renewing its lease

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from pglast import enums, parse_sql
 
 from ansible_collections.dbops.multischema.plugins.module_utils import reading as r
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Note, Reading, Reference
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import split_names
+from ansible_collections.dbops.multischema.plugins.module_utils.search_path import parse
 from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_scope import (
     Scope,
     Table,
@@ -359,7 +360,8 @@ class SqlReader:
 
     def _path(self, text: str | None) -> None:
         if text is not None and UNKNOWN not in text:
-            self.found.path = split_names(text)
+            with contextlib.suppress(ValueError):  # PostgreSQL would not take it either
+                self.found.path = parse(text)
 
     # --- what makes tables ---
 

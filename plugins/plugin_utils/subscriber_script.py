@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import JOURNAL_TABLES
-from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, publishes
+from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, published_by
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Plan, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, comma, fragment, statement
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import visible
@@ -43,11 +43,11 @@ class Move:
 def _moves(catalog: Catalog, steps: Sequence[Step]) -> Iterator[Move]:
     """Published tables of the steps, in the order in which the publisher moves them."""
     tables = catalog.by_oid()
+    published = frozenset().union(*(published_by(publication, catalog) for publication in catalog.publications))
     for number, step in enumerate(steps, 1):
         for member in step.members:
-            table = tables.get(member.oid)
-            if member.kind in TABLE_KINDS and table is not None and any(publishes(p, table, tables) for p in catalog.publications):
-                yield Move(number, str(step.detail["from"]), table.name, str(step.detail["to"]))
+            if member.kind in TABLE_KINDS and member.oid in published:
+                yield Move(number, str(step.detail["from"]), tables[member.oid].name, str(step.detail["to"]))
 
 
 def _prose(text: str) -> Iterator[str]:

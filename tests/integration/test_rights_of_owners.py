@@ -239,6 +239,6 @@ def test_column_privileges_of_a_view_are_compared_with_those_of_its_table(family
 
     assert problems() == []
     family.execute("GRANT SELECT (secret) ON public.hidden TO ro_web")
-    assert problems() == [("hidden", "has other privileges than its table")]
+    assert problems() == [("hidden", "has other column privileges than its table")]
     family.execute("REVOKE SELECT (secret) ON public.hidden FROM ro_web")
     core.roll_back()

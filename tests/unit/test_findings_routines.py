@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import PathSetting
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import (
     Argument,
     Expression,
@@ -201,6 +202,12 @@ def test_the_former_path_is_kept_and_comes_back(former: tuple[str, ...] | None, 
     step = plan(holding(routine("TRUNCATE users;", search_path=former, security_definer=definer)), REPAIR).steps[-1]
     assert step.do[0].endswith(f"SET search_path TO {do}")
     assert step.undo[0].endswith(undo)
+
+
+def test_the_path_of_the_database_is_what_a_routine_without_one_has() -> None:
+    paths = (PathSetting(None, True, "first, public, extensions"),)
+    step = plan(holding(routine("TRUNCATE users;"), search_paths=paths), REPAIR).steps[-1]
+    assert step.do[0].endswith("SET search_path TO 'first', 'tenant', 'public', 'extensions'")
 
 
 def test_an_argument_of_a_moved_row_type_is_written_by_its_new_name() -> None:
