@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 
@@ -18,6 +18,7 @@ from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.support.host import command_line
 
+T = TypeVar("T")
 RUN, BACKEND, POSTMASTER = "run", "backend", "postmaster"
 FAULTS = (RUN, BACKEND, POSTMASTER)
 
@@ -56,16 +57,25 @@ class FatedDatabase(Database):
 
     def execute(self, statement: str, parameters: Any = None) -> int:
         """Send, unless it is time."""
+        return self._fated(statement, lambda: super(FatedDatabase, self).execute(statement, parameters))
+
+    def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Send, unless it is time."""
+        return self._fated(query, lambda: super(FatedDatabase, self).rows(query, parameters))
+
+    def _fated(self, statement: str, send: Callable[[], T]) -> T:
+        """A transaction's BEGIN may open a longer message, and its COMMIT may end one."""
         backend = self._connection.info.backend_pid
-        if statement.startswith("BEGIN") and "READ ONLY" not in statement:
+        text = statement.strip()
+        if text.startswith("BEGIN") and "READ ONLY" not in text:
             self.fate.reached("before BEGIN", backend)
-        if statement != "COMMIT":
-            return super().execute(statement, parameters)
+        if not text.rstrip(";").endswith("COMMIT"):
+            return send()
         self.fate.reached("before COMMIT", backend)
-        rows = super().execute(statement, parameters)
+        answer = send()
         if self.fate.reached("behind COMMIT", backend):
             super().execute("SELECT")  # the answer to COMMIT is lost: what comes back is that nobody is there any more
-        return rows
+        return answer
 
 
 @dataclass

@@ -18,6 +18,7 @@ class Probe:
 
     :param constructs: what in it a compatibility view may not stand in for, by the names in `excuses.py`.
     :param tables: tables that it names by their old names, in its own text or in that of routines that it runs.
+    :param asks: those of them that it names in its own text, as clients do.
     :param routines: routines that it runs.
     :param role: the role that asks; None for the superuser.
     :param subject: the table that it is about; with ``new`` statements, by its new name too.
@@ -28,6 +29,7 @@ class Probe:
     statements: tuple[str, ...]
     constructs: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     routines: tuple[str, ...] = ()
     role: str | None = None
     subject: str | None = None

@@ -128,6 +128,7 @@ class World:
     def probe(self, label: str, statements: Iterable[str], subject: str | None = None, **more: object) -> None:
         """Add a probe. What it touches is followed: constructs and routines of those tables count as its own."""
         named = set(more.pop("tables", ()))  # type: ignore[call-overload]
+        asks = set(more.pop("asks", named))  # type: ignore[call-overload]
         constructs = set(more.pop("constructs", ()))  # type: ignore[call-overload]
         routines = set(more.pop("routines", ()))  # type: ignore[call-overload]
         for name in self.touched_by(named | ({subject} if subject else set())):
@@ -135,5 +136,10 @@ class World:
             named |= table.reaches
             constructs |= table.constructs
             routines |= table.routines
-        lists = {"tables": tuple(sorted(named)), "constructs": tuple(sorted(constructs)), "routines": tuple(sorted(routines))}
+        lists = {
+            "tables": tuple(sorted(named)),
+            "asks": tuple(sorted(asks)),
+            "constructs": tuple(sorted(constructs)),
+            "routines": tuple(sorted(routines)),
+        }
         self.probes.append(Probe(label=label, statements=tuple(statements), subject=subject, **lists, **more))  # type: ignore[arg-type]

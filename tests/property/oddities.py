@@ -198,6 +198,7 @@ def _view_with_trigger(world: World, table: Table) -> None:
             f"through {view}",
             [f"INSERT INTO {view} VALUES (99, 'door') RETURNING *", f"SELECT * FROM {view}"],
             tables=[table.name],
+            asks=[],
             routines=[f"door of {short(table.name)}"],
         )
 
@@ -217,7 +218,8 @@ def make_oddities(world: World) -> None:
         for _ in range(world.dice.pick((0, 0, 1, 1, 2))):
             oddity = world.dice.pick(ODDITIES)
             adds = oddity in (_dropped_column, _late_column, _second_identity, _virtual_column, _asking_default, _equal_nulls)
-            if adds and (table.kind != PLAIN or family):
+            fixed = table.oddities & {"_member_elsewhere", "_row_as_column"}
+            if adds and (table.kind != PLAIN or family or fixed):
                 continue
             if oddity.__name__ in table.oddities:
                 continue

@@ -111,7 +111,8 @@ def _make(world: World, recipe: Recipe, table: Table, named: str, options: str) 
     call = _filled(world, recipe, table, named, recipe.call.replace("<f>", routine))
     look = [f"SELECT count(*), min(txt) FROM {world.name(table.name)}"] if recipe.kind == PROCEDURE else []
     constructs = () if recipe.plain else (recipe.construct,)
-    world.probe(f"call {name}", [call, *look], tables=[table.name], routines=[name], constructs=constructs)
+    asks = [table.name] if look or "<table>" in recipe.call else []
+    world.probe(f"call {name}", [call, *look], tables=[table.name], asks=asks, routines=[name], constructs=constructs)
 
 
 def make_routines(world: World) -> None:
