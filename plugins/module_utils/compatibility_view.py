@@ -49,8 +49,12 @@ class CompatibilityView:
 
     @property
     def as_owner(self) -> bool:
-        """Whether the view runs with its owner's rights; never on a foreign table, which would be read with the owner's user mapping."""
-        return bool(self.table.column_grants) and not self.table.row_security and self.table.kind != "f"
+        """Whether the view runs with its owner's rights.
+
+        Never on a foreign table, which would be read with the owner's user mapping, and never for an owner who has given up a
+        right, which everyone would lose by the old name.
+        """
+        return bool(self.table.column_grants) and not self.table.row_security and self.table.kind != "f" and self.owner_has_all
 
     @property
     def owned_by_table_owner(self) -> bool:

@@ -115,6 +115,11 @@ def test_row_security_keeps_the_view_with_its_caller_even_where_columns_are_gran
     assert sql(orders(row_security=True)) == [INVOKER, TO_OWNER]
 
 
+def test_a_right_that_the_owner_has_given_up_is_not_lost_for_everyone_else() -> None:
+    acl = tuple(one for one in everything(OWNER) if one.privilege != "DELETE")
+    assert sql(orders(acl=acl, column_grants=grant("web", column="id")))[0] == INVOKER
+
+
 @pytest.mark.parametrize(("major", "first"), [(13, AS_OWNER), (14, AS_OWNER), (15, INVOKER), (18, INVOKER)])
 def test_security_invoker_is_asked_for_where_there_is_such_a_thing(major: int, first: str) -> None:
     assert sql(orders(), server=server(major))[0] == first
