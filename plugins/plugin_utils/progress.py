@@ -10,6 +10,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.checks import co
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Reading
 
 
+def _retries(number: int) -> str:
+    return "1 retry" if number == 1 else f"{number} retries"
+
+
 class Progress:
     """Counts what slices report and says it.
 
@@ -65,7 +69,7 @@ class Progress:
             self.longest_wait_ms = max(self.longest_wait_ms, float(outcome["longest_wait_ms"]))
             self._note_stall(outcome)
         left = self.total - self.done
-        text = f"{self.done} of {self.total} steps {self.verb}, {self.retries} retries, longest wait for a lock "
+        text = f"{self.done} of {self.total} steps {self.verb}, {_retries(self.retries)}, longest wait for a lock "
         text += f"{self.longest_wait_ms:.0f} ms"
         if left and self.done:
             text += f", about {self.elapsed_s / self.done * left:.0f} s to go"
@@ -82,7 +86,7 @@ class Progress:
     def summary(self) -> str:
         """What it took, in one sentence."""
         return (
-            f"{count_of(self.done, 'step')} {self.verb} in {self.elapsed_s:.1f} s; {self.retries} retries, longest wait for a lock "
+            f"{count_of(self.done, 'step')} {self.verb} in {self.elapsed_s:.1f} s; {_retries(self.retries)}, longest wait for a lock "
             f"{self.longest_wait_ms:.0f} ms, longest lock held {self.longest_held_ms:.0f} ms"
             + (f", {self.cancelled} autovacuum runs cancelled" if self.cancelled else "")
             + "."
