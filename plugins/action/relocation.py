@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
     pending,
@@ -18,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, PlanRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     PHASE_SCHEMAS,
     PHASE_TABLES,

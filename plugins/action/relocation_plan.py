@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Plan, plan_to_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_page, plan_script

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.access import Found, Reach
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, unpack
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import (
     Evidence,
     paths_to_try,

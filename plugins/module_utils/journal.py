@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict, step_to_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import (
     SEARCH_PATHS,
     Configuration,
@@ -20,6 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.connection impor
     read_connection,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import pack
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
 CONNECTION: dict[str, dict[str, Any]] = {

@@ -12,17 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
-    TABLE_KINDS,
-    Catalog,
-    ForeignKey,
-    Server,
-    from_plain,
-    pack,
-    to_plain,
-    unpack,
-)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, Catalog, ForeignKey, Server
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import PlanRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import from_plain, pack, to_plain, unpack
 
 FORMAT = 1
 PHASE_SCHEMAS = 1
@@ -246,7 +238,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 
 
 def step_to_dict(step: Step) -> dict[str, Any]:
-    """A step in plain form. The same as ``catalog.to_plain``, and many times as fast: it is done for every step that is recorded."""
+    """A step in plain form. The same as ``plain.to_plain``, and many times as fast: it is done for every step that is recorded."""
     return {
         **vars(step),
         "do": list(step.do),

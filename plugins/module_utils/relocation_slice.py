@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import require_room
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, probing

@@ -89,10 +89,10 @@ entries:
 
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog, read_server
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import know_again
 

@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, from_plain, unpack
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap_message
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
@@ -26,6 +26,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, CONNECTION, unexpected
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import from_plain, unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS, unpack
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import TABLE_KINDS
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import REFUSE
 
 Document = Mapping[str, Any]

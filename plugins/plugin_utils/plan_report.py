@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import AUTO, WARN, Finding, Plan, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.plugin_utils.folded import Fold, fold, some

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError, PlanRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, plan_from_dict
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import read_json
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import pack
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import pack
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import holder_is_alive
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 

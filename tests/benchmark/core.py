@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, to_plain
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan, Step, plan_to_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, to_plain
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration, read_configuration
@@ -18,6 +18,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import pen
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace

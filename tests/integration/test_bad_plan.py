@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError, PlanRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import plan_to_dict
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan
 from tests.integration.core import Core

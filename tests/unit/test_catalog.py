@@ -7,17 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
-    Catalog,
-    Role,
-    Server,
-    Table,
-    changed_parts,
-    from_plain,
-    pack,
-    to_plain,
-    unpack,
-)
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, Role, Server, Table, changed_parts
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import from_plain, pack, to_plain, unpack
 from tests.unit.builders import catalog, everything, grant, oid, partition, table
 from tests.unit.test_rewind import FULL
 

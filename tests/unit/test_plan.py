@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog, from_plain, pack, to_plain, unpack
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import PlanRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import from_plain, pack, to_plain, unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan, plan_from_dict, plan_to_dict, step_from_dict
 from tests.unit.builders import catalog, configuration, grant, plan, server, statistics, table
 from tests.unit.test_rewind import FULL, STEPS, WANTED

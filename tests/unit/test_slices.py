@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.plugin_utils import slices as module
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import holder_is_alive, this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
+from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict, step_to_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_plain_step, of_step
