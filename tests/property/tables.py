@@ -218,9 +218,10 @@ def _foreign_keys(world: World) -> None:
         action = world.dice.pick(("", " ON DELETE CASCADE", " ON DELETE SET NULL", " ON UPDATE CASCADE"))
         deferrable = world.dice.pick(("", " DEFERRABLE", " DEFERRABLE INITIALLY DEFERRED"))
         target, name = world.name(parent.name), world.name(child.name)
+        own = target if parent.kind == PARTITIONED else f"ONLY {target}"  # a key does not reach the rows of tables that inherit
         world.do(
             f"ALTER TABLE {name} ADD COLUMN {quoted(column)} int",
-            f"UPDATE {name} SET {quoted(column)} = (SELECT min(id) FROM {target})",
+            f"UPDATE {name} SET {quoted(column)} = (SELECT min(id) FROM {own})",
             f"ALTER TABLE {name} ADD FOREIGN KEY ({quoted(column)}) REFERENCES {target} (id){action}{deferrable}",
         )
         child.links.add(parent.name)
