@@ -56,9 +56,7 @@ WITH scope AS (
   SELECT 'type', t.typname, t.typnamespace, CASE t.typrelid WHEN 0 THEN t.oid ELSE t.typrelid END, quote_ident(t.typname), 0, 0
     FROM pg_catalog.pg_type t WHERE NOT (t.typelem <> 0 AND t.typlen = -1)
   UNION ALL
-  SELECT 'routine', p.proname, p.pronamespace, p.oid,
-         quote_ident(p.proname) || '(' || COALESCE((SELECT string_agg(quote_ident(t.typname), ', ' ORDER BY u.place)
-           FROM unnest(p.proargtypes) WITH ORDINALITY u(type, place) JOIN pg_catalog.pg_type t ON t.oid = u.type), '') || ')',
+  SELECT 'routine', p.proname, p.pronamespace, p.oid, NULL,
          p.pronargs - p.pronargdefaults, CASE p.provariadic WHEN 0 THEN p.pronargs ELSE 100 END
     FROM pg_catalog.pg_proc p
   UNION ALL
@@ -76,7 +74,13 @@ WITH scope AS (
 ), several AS (
   SELECT kind, name FROM here GROUP BY kind, name HAVING count(DISTINCT nspname) > 1
 )
-SELECT kind, name, nspname, oid::bigint, label, least, most FROM here JOIN several USING (kind, name) ORDER BY 1, 2, 3, 4
+-- The signature is put together at the end: of thousands of routines few have a name that others have.
+SELECT kind, name, nspname, oid::bigint,
+       COALESCE(label, quote_ident(name) || '(' || COALESCE((SELECT string_agg(quote_ident(t.typname), ', ' ORDER BY u.place)
+         FROM pg_catalog.pg_proc p CROSS JOIN LATERAL unnest(p.proargtypes) WITH ORDINALITY u(type, place)
+         JOIN pg_catalog.pg_type t ON t.oid = u.type WHERE p.oid = here.oid), '') || ')'),
+       least, most
+  FROM here JOIN several USING (kind, name) ORDER BY 1, 2, 3, 4
 """
 
 EXTENSION_USES = """

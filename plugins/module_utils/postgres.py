@@ -21,15 +21,17 @@ APPLICATION_NAME = "dbops.multischema"
 OLDEST_VERSION = 130000
 
 # What a session must not take over from its role, its database or the server's configuration. Names in what we send are
-# always qualified; the path that holds nothing makes sure that a mistake is an error. Timeouts would end our sessions, another
-# isolation level would let a step fail whose lease is renewed meanwhile, the rest changes how text is read or written. What is
-# prepared is planned only once. The role and read-only transactions stay as they are set: whoever has set them means us.
+# always qualified; the path that holds nothing makes sure that a mistake is an error. Timeouts would end our sessions,
+# another isolation level would let a step fail whose lease is renewed meanwhile, the rest changes how text is read or
+# written. What is prepared is planned only once, and nothing of ours runs long enough to be worth compiling. The role and
+# read-only transactions stay as they are set: whoever has set them means us.
 SESSION = """
 SET search_path = pg_catalog; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
 SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off;
 SET standard_conforming_strings = on; SET quote_all_identifiers = off; SET array_nulls = on; SET row_security = on;
 SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
-SET bytea_output = 'hex'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan
+SET bytea_output = 'hex'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan;
+SET jit = off
 """
 LATER_TIMEOUTS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
 
