@@ -64,7 +64,7 @@ def shop(empty: Target) -> Core:
 @pytest.mark.majors(16)
 def test_the_lease_of_a_killed_run_is_waited_for(shop: Core) -> None:
     before = state(shop.target)
-    assert shop.killed_after(60, shop.applying())
+    assert shop.killed_after(45, shop.applying())
     done = len(journaled(shop.target))
     # The lease names the parent of the process that died; make it name that process, as with a killed ansible-playbook.
     dead = os.fork()
