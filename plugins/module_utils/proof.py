@@ -38,8 +38,9 @@ SELECT {_PLACE_OF_STATISTICS}, json_build_object('schema', n.nspname, 'name', s.
 _MOVED = f"SELECT {_PLACE} FROM pg_catalog.pg_class c WHERE c.oid = ANY($1::oid[])"
 _MOVED_STATISTICS = f"SELECT {_PLACE_OF_STATISTICS} FROM pg_catalog.pg_statistic_ext s WHERE s.oid = ANY($1::oid[])"
 
-_SAME_COLUMNS = f"{COLUMNS.format('c.oid')} IS NOT DISTINCT FROM {COLUMNS.format('v.oid')}"
-_NO_COLUMN_PRIVILEGES = "NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)"
+# Where a column of the table has privileges of its own, its name is left out here, and the view is compared thoroughly.
+_PLAIN_COLUMNS = COLUMNS.format("c.oid").replace("SELECT a.attname", "SELECT CASE WHEN a.attacl IS NULL THEN a.attname END", 1)
+_SAME_COLUMNS = f"{_PLAIN_COLUMNS} IS NOT DISTINCT FROM {COLUMNS.format('v.oid')}"
 _SAME_PRIVILEGES = (
     "CASE WHEN c.relacl IS NULL OR v.relacl IS NULL THEN c.relacl IS NULL AND v.relacl IS NULL AND c.relowner = v.relowner "
     "ELSE c.relacl @> v.relacl AND v.relacl @> c.relacl END"
@@ -47,7 +48,7 @@ _SAME_PRIVILEGES = (
 # Parameters: OIDs of relations, those of them that have a view under their old name, the schema where that is.
 _MOVED_WITH_VIEWS = f"""
 SELECT {_PLACE}, v.oid::bigint, {VIEW_DEFINITION},
-       v.oid IS NOT NULL AND {_SAME_COLUMNS} AND {_SAME_PRIVILEGES} AND {_NO_COLUMN_PRIVILEGES}
+       v.oid IS NOT NULL AND {_SAME_COLUMNS} AND {_SAME_PRIVILEGES}
   FROM pg_catalog.pg_class c
   LEFT JOIN pg_catalog.pg_class v ON v.relname = c.relname AND c.oid = ANY($2::oid[]) AND v.relkind = 'v'
        AND v.relnamespace = (SELECT s.oid FROM pg_catalog.pg_namespace s WHERE s.nspname = $3::name)
