@@ -78,6 +78,11 @@ class Sorted:
         found.work = list(_without_empty_transactions(found.work))
         return found
 
+    @property
+    def kept(self) -> list[str]:
+        """The work without attempts that gave way to someone and were rolled back: each is made again, the same."""
+        return [statement for transaction in _transactions(self.work) if transaction[-1] != "ROLLBACK" for statement in transaction]
+
     def _add(self, statement: str) -> None:
         node = _node(statement)
         if isinstance(node, ast.PrepareStmt):
@@ -117,17 +122,23 @@ def _writes_inside(node: Any) -> bool:
     return any(not isinstance(cte.ctequery, ast.SelectStmt) or _writes_inside(cte.ctequery) for cte in inner)
 
 
-def _without_empty_transactions(statements: list[str]) -> Iterator[str]:
-    """Leave out transactions in which nothing is left: those of reads, and those of the journal alone."""
+def _transactions(statements: list[str]) -> Iterator[list[str]]:
+    """Each with the statement that ends it; what stands outside of one counts with the next."""
     transaction: list[str] = []
     for statement in statements:
         transaction.append(statement)
-        word = statement.split()[0].rstrip(";").upper()
-        if word in ("COMMIT", "ROLLBACK"):
-            if len(transaction) > 2:
-                yield from transaction
+        if statement.split()[0].rstrip(";").upper() in ("COMMIT", "ROLLBACK"):
+            yield transaction
             transaction = []
-    yield from transaction
+    if transaction:
+        yield transaction
+
+
+def _without_empty_transactions(statements: list[str]) -> Iterator[str]:
+    """Leave out transactions in which nothing is left: those of reads, and those of the journal alone."""
+    for transaction in _transactions(statements):
+        if len(transaction) > 2 or transaction[-1] not in ("COMMIT", "ROLLBACK"):
+            yield from transaction
 
 
 def writes(messages: list[str]) -> list[str]:

@@ -55,6 +55,6 @@ def test_what_check_mode_prints_is_what_the_server_is_sent(playbooks: Playbooks)
         assert writes(looked) == [], f"{name} --check has written"
         run = playbooks.run(name, "--diff").ok()
         sent = Sorted.of(log.news())
-        assert sent.work == announced, f"{name} has sent something else than --check --diff had shown"
+        assert sent.kept == announced, f"{name} has sent something else than --check --diff had shown"
         assert sent.journal, "the journal was not written"
         assert printed(run) == announced, f"{name} --diff does not show what it sends"
