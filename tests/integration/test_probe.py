@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
+from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, disagreements
@@ -40,8 +41,8 @@ def test_what_the_probe_measures_behind_a_blocker_is_what_a_reader_notices(shop:
         work.finish()
     longest_ms, on = target.rows(STALL)[0]
     assert on == "public.orders"
-    assert 30 <= longest_ms < 500, "it waits for one attempt, and not for the blocker"
-    assert abs(longest_ms - reader.longest_s * 1000) < 250
+    assert 30 <= longest_ms < 1000, "it waits for one attempt, and not for the blocker, which stays longer than a second"
+    assert abs(longest_ms - reader.longest_s * 1000) < 500
     assert reader.errors == []
     assert samples.count(0) >= 5, "the probe is at work all the time"
     assert f"Longest stall of a reader {longest_ms:.0f} ms on public.orders, of " in shop.said[-1]
@@ -60,16 +61,31 @@ def test_the_probe_is_no_blocker_and_leaves_no_session_behind(shop: Core) -> Non
 
 
 @pytest.mark.majors(15, 18)
-def test_the_way_back_is_measured_too_and_readers_do_not_part_it(shop: Core) -> None:
+def test_the_way_back_is_measured_too(shop: Core) -> None:
+    """Steps take some milliseconds, fewer than a busy machine needs to wake a reader: a blocker holds one of them up."""
+    shop.apply()
+    undone: list[Slices] = []
+    with blocker(shop.target, "SELECT 1 FROM sales.orders LIMIT 1") as (_, connection):
+        work = Background(lambda: undone.append(shop.roll_back()))
+        wait_for_an_attempt(shop.target)
+        connection.rollback()
+        work.finish()
+    stall = undone[0].progress.stall
+    assert stall.reads > 0
+    (run,) = (run for run in undone[0].journal["run"] if run["door"] == "rollback")
+    assert run["longest_stall_ms"] == pytest.approx(stall.longest_ms)
+
+
+@pytest.mark.majors(15, 18)
+def test_readers_do_not_part_the_way_back(shop: Core) -> None:
     """A reader holds the view and wants the table. Locked in that order, no step back has to be tried twice."""
     shop.apply()
+    # Locked the other way round, each would wait for the other until this has passed, however long: the long wait is for busy machines.
+    shop.pace = Pace(400, 30.0, probe=True)
     with Reader(shop.target, "public", "orders") as reader:
         work = shop.roll_back()
-    assert work.progress.stall.reads >= 3
     assert work.progress.retries == 0
     assert reader.errors == []
-    (run,) = (run for run in work.journal["run"] if run["door"] == "rollback")
-    assert run["longest_stall_ms"] == pytest.approx(work.progress.stall.longest_ms)
 
 
 def test_what_the_application_could_not_read_is_counted(shop: Core) -> None:
