@@ -45,11 +45,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.proof import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.standbys import Standbys, too_far_behind
-from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import failure, raise_if, too_late
+from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import LACKING, failure, raise_if, too_late
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import OUT_OF_MEMORY
 
-RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
+RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED, OUT_OF_MEMORY)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 LAG_POLL_S = 0.25
@@ -257,12 +258,12 @@ class Relocator:
                     continue
                 outcome.longest_wait_ms = max(outcome.longest_wait_ms, waited)
                 blockers = self._find_blockers(step)
-                outcome.waited_for = [str(blocker) for blocker in blockers]
+                outcome.waited_for = [LACKING] if error.sqlstate == OUT_OF_MEMORY else [str(blocker) for blocker in blockers]
                 long_attempt = way.clear(blockers, waited)
                 outcome.cancelled = way.cancelled
                 outcome.elapsed_ms = (time.monotonic() - started) * 1000
                 if earlier.spent_s + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
-                    raise too_late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s) from error
+                    raise too_late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s, error) from error
                 if self._pause(outcome.attempts):
                     return None
                 outcome.attempts += 1
@@ -284,7 +285,13 @@ class Relocator:
     def _find_blockers(self, step: Step) -> list[Blocker]:
         probe = self._probe.pid if self._probe else None
         oids = [member.oid for member in step.members if member.kind != "s"]
-        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
+        try:
+            found = find_blockers(self.database, oids)
+        except ServerRefused as error:
+            if error.sqlstate not in RETRIED:
+                raise
+            return []  # the lock table is too full even for the question
+        return [blocker for blocker in found if blocker.pid is None or blocker.pid != probe]
 
     def _pause(self, attempt: int) -> bool:
         """Wait before the next attempt. :returns: whether the work should stop instead."""

@@ -11,13 +11,14 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils import relocation, step_transaction
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError, StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError, ServerRefused, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import KEPT
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator, check_pace
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import LOCK_TABLE_FULL
 from tests.unit.builders import catalog, configuration, journaled, oid, partition, plan, table
 from tests.unit.fake_database import FakeDatabase, refusal
 from tests.unit.test_readiness import holder
@@ -562,3 +563,33 @@ def test_what_was_not_read_before_is_done_one_statement_at_a_time(clock: Clock) 
     assert whole(database, before={}).attempts == 1
     assert database.count("BEGIN;") == 0
     assert "multischema_identities" in database.sent
+
+
+FULL = "53200"
+
+
+def test_a_full_lock_table_is_waited_for_like_a_lock(clock: Clock) -> None:
+    database = Server(FULL, FULL)
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.attempts == 3
+    assert len(clock.slept) > 0
+
+
+def test_a_lock_table_that_stays_full_ends_the_step_in_words(clock: Clock) -> None:
+    database = Server()
+
+    def refuse(statement: str) -> None:
+        if statement.startswith("CREATE SCHEMA"):
+            raise ServerRefused("PostgreSQL: out of shared memory [53200]", LOCK_TABLE_FULL.why, LOCK_TABLE_FULL.remedy, FULL)
+
+    database.on_execute = refuse
+    with pytest.raises(StepFailed, match=r"out of shared memory.*Nothing is half done") as caught:
+        list(relocator(database, deadline_s=3).apply([STEP]))
+    assert "max_locks_per_transaction" in caught.value.remedy
+    assert database.sent[-1] != "COMMIT"
+
+
+def test_a_lock_table_that_is_too_full_for_the_question_who_fills_it_is_waited_for_too(clock: Clock) -> None:
+    database = Server(FULL, blockers=refusal(FULL))  # type: ignore[arg-type]
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.attempts == 2
