@@ -37,8 +37,10 @@ SET jit = off
 """
 LATER_TIMEOUTS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
 
+CHECK_VIOLATION = "23514"
 DEADLOCK = "40P01"
 LOCK_NOT_AVAILABLE = "55P03"
+NOT_NULL_VIOLATION = "23502"
 QUERY_CANCELED = "57014"
 
 
