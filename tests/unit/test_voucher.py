@@ -122,7 +122,7 @@ def test_the_report_fits_the_terminal_and_says_what_was_overridden() -> None:
     receipt = replace(RECEIPT, results=voucher.results(done, HISTORY, [PASSED]), overrides=voucher.overrides("staging", HISTORY))
     lines = voucher.report_lines(receipt, "artifacts/staging/shop_staging/receipts/20260310T090000Z-a1b2.json")
     assert max(map(len, lines)) <= 92
-    assert "1 table moved in 4.8 s, 2 retries; a reader waited 31 ms at worst, on public.t; 1 check" in " ".join(lines)
+    assert "1 table moved in 4.75 s, 2 retries; a reader waited 31 ms at worst, on public.t; 1 check" in " ".join(lines)
     assert "went on without a receipt of development: why" in " ".join(lines)
 
 
