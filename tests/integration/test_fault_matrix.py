@@ -15,6 +15,7 @@ from tests.support.servers import Server, find_binaries
 
 # They differ in nothing that matters here, so each fault has a version of its own; the first that is installed.
 VERSIONS = {RUN: (16, 18, 15), BACKEND: (18, 16, 15), POSTMASTER: (15, 18, 16)}
+pytestmark = pytest.mark.superuser_only("a server of its own that is crashed; as an ordinary role dies the run of test_kill_matrix")
 Record = Callable[[str, object], None]
 
 
