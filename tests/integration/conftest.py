@@ -19,7 +19,7 @@ from tests.support.servers import Server
 WHY_NOT = {
     "superuser_only": "only a superuser can do what it is about",
     "own_roles": "it chooses itself who connects",
-    "no_role": "it ends before a role matters, or none connects",
+    "no_role": "who connects makes no difference to what it is about",
 }
 
 
