@@ -359,6 +359,8 @@ UNREADABLE = (
     "SET check_function_bodies = off",
     "CREATE FUNCTION broken() RETURNS void LANGUAGE plpgsql AS $$ BEGIN selec 1 FROM users; END $$",
     "CREATE FUNCTION dynamic(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM ' || t; END $$",
+    "CREATE FUNCTION dblink_exec(text, text) RETURNS text LANGUAGE sql AS 'SELECT $2'",  # as the extension has it, where that is not installed
+    "CREATE FUNCTION handed_on() RETURNS text LANGUAGE sql AS $$ SELECT dblink_exec('dbname=shop', 'TRUNCATE users') $$",
 )
 
 
@@ -367,7 +369,9 @@ def test_what_cannot_be_read_is_said(empty: Target) -> None:
     empty.execute(TABLES, *UNREADABLE)
     plan = Core(empty, _values()).plan()
     assert "table users (to app)" in _only(plan, "routine_unread").reason
-    assert _only(plan, "dynamic_sql").object == "public.dynamic(text)"
+    dynamic = {finding.object: finding for finding in plan.findings if finding.id == "dynamic_sql"}
+    assert dynamic.keys() == {"public.dynamic(text)", "public.handed_on()"}
+    assert "line 1: dblink_exec(dbname=shop, TRUNCATE users)" in dynamic["public.handed_on()"].reason
     assert _only(plan, "row_type_argument").object == "public.full_name(users)"
 
 
