@@ -145,7 +145,7 @@ def catalog_queries(s: Situation) -> Iterator[Finding]:
 
 
 def dynamic_sql(s: Situation) -> Iterator[Finding]:
-    """SQL that is put together at run time cannot be read."""
+    """SQL that is put together at run time, or handed to another session, cannot be read."""
     for verdict in s.verdicts.routines.values() if s.moves else ():
         notes = sorted(verdict.reading.noted(r.DYNAMIC), key=lambda note: note.line)
         if notes:
@@ -153,8 +153,8 @@ def dynamic_sql(s: Situation) -> Iterator[Finding]:
                 "dynamic_sql",
                 WARN,
                 verdict.routine.signature,
-                f"It runs SQL that is put together at run time: {_list(f'line {note.line}: {note.detail}' for note in notes)}. Which "
-                f"tables that names cannot be read.{_called(verdict)}",
+                "It runs SQL that is put together at run time or handed to another session: "
+                f"{_list(f'line {note.line}: {note.detail}' for note in notes)}. Which tables that names cannot be read.{_called(verdict)}",
                 "Read these lines; what is named by the old name goes on through the views, TRUNCATE and the like do not.",
             )
 

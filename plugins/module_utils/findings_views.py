@@ -106,7 +106,8 @@ def _why_not_owned(s: Situation, table: Table) -> tuple[str, str]:
     """Why the view over a table cannot be given to the table's owner, and the SQL that allows it."""
     owner = s.catalog.role(table.owner)
     if owner is not None and owner.creates_in_source and not owner.mover_can_become:
-        return f"{s.catalog.server.user} may not give it to {table.owner} (its membership lacks SET)", s.membership(table.owner)
+        why = "its membership lacks SET" if owner.mover_belongs else "it is no member of that role"
+        return f"{s.catalog.server.user} may not give it to {table.owner} ({why})", s.membership(table.owner)
     grant = f"GRANT CREATE ON SCHEMA {Name(table.schema).as_string()} TO {Name(table.owner).as_string()}"
     return f"{table.owner} may not create in {table.schema}", grant
 

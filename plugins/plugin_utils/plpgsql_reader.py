@@ -14,9 +14,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils import reading a
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_routines import Routine
 from ansible_collections.dbops.multischema.plugins.module_utils.reading import Note, Reading, Reference
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plpgsql_source import Prepared, prepare
-from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_reader import Collector, SqlReader
+from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_collector import Collector
+from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_reader import SqlReader
 from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_scope import column
-from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_text import UNKNOWN, put_together
+from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_text import shortened
 
 ast: Any = _ast  # its attributes are optional to mypy, and the grammar knows better
 
@@ -24,7 +25,6 @@ _STATEMENT, _EXPRESSION = 0, 2  # RawParseMode, as libpg_query gives it; from 3 
 _DYNAMIC_QUERY = ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors")
 _ATTEMPTS = 12
 _NAMING = re.compile(r"select|\(|::|cast|tg_table_schema|tg_relid", re.IGNORECASE)
-_SHOWN = 60  # characters of a dynamic statement that a note shows
 
 
 class PlpgsqlReader:
@@ -147,23 +147,9 @@ class PlpgsqlReader:
         made: list[Any] = [node]
         if isinstance(node, ast.ColumnRef) and len(node.fields) == 1:
             made = [_target(_as_statement(item)[0]) for item in self._assigned.get(column(node)[0], ())] or [node]
-        known = [self._read_made(item, line) for item in made]
+        known = [SqlReader(self._found, lambda _: line).read_made(item, line) for item in made]
         if not all(known):
-            shown = " ".join(expression["query"].split())
-            shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
-            self._found.notes.append(Note(r.DYNAMIC, line, shown))
-
-    def _read_made(self, node: Any, line: int) -> bool:
-        """Read SQL that is put together. :returns: whether all names in it are known."""
-        text, loose = put_together(node)
-        if text.strip() == UNKNOWN:
-            return False
-        reader = SqlReader(self._found, lambda _: line)
-        try:
-            reader.read(text)
-        except ParseError:
-            return False
-        return not (loose or reader.unknown_names)
+            self._found.notes.append(Note(r.DYNAMIC, line, shortened(expression["query"])))
 
 
 def _target(sql: str) -> Any:

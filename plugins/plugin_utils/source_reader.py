@@ -17,7 +17,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.reading import R
 
 try:
     from ansible_collections.dbops.multischema.plugins.plugin_utils.plpgsql_reader import PlpgsqlReader
-    from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_reader import Collector, SqlReader
+    from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_collector import Collector
+    from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_reader import SqlReader
 except ImportError as error:
     if not (error.name or "").startswith("pglast"):
         raise

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pglast import ast as _ast
 from pglast import enums, parse_sql
+from pglast.parser import ParseError
 
 from ansible_collections.dbops.multischema.plugins.module_utils import reading as r
-from ansible_collections.dbops.multischema.plugins.module_utils.reading import Note, Reading, Reference
+from ansible_collections.dbops.multischema.plugins.module_utils.reading import Note, Reference
 from ansible_collections.dbops.multischema.plugins.module_utils.search_path import parse
+from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_collector import Collector
 from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_scope import (
     Scope,
     Table,
-    children,
+    all_nodes,
     column,
+    range_vars,
     row_of,
     type_name,
     ungrouped,
@@ -28,6 +30,8 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.sql_text import 
     function_name,
     names,
     put_together,
+    run_elsewhere,
+    run_here,
     split_name,
     string,
 )
@@ -53,33 +57,6 @@ _CATALOGS = frozenset(
         "pg_stat_user_indexes",
     )
 )
-
-
-@dataclass
-class Collector:
-    """What has been read so far of one text, and the circumstances of what is being read.
-
-    :param row_functions: names of functions that take a table's row.
-    :param aggregates: names of aggregate functions besides PostgreSQL's own.
-    :param deparsed: the text was made by PostgreSQL from its catalog: a literal of type regclass in it follows by OID.
-    """
-
-    row_functions: frozenset[str] = frozenset()
-    aggregates: frozenset[str] = frozenset()
-    deparsed: bool = False
-    variables: dict[str, Table | None] = field(default_factory=dict)  # of PL/pgSQL, with the table whose row they hold
-    caught: tuple[str, ...] = ()
-    references: list[Reference] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    calls: set[tuple[str | None, str]] = field(default_factory=set)
-    made: set[str] = field(default_factory=set)  # relations that the text itself creates
-    path: tuple[str, ...] | None = None
-
-    def reading(self) -> Reading:
-        """What was read, without the relations that the text makes for itself."""
-        own = {reference for reference in self.references if reference.schema is None and reference.name in self.made}
-        kept = (reference for reference in dict.fromkeys(self.references) if reference not in own)
-        return Reading(tuple(kept), tuple(dict.fromkeys(self.notes)), tuple(sorted(self.calls, key=str)), self.path)
 
 
 class SqlReader:
@@ -190,13 +167,13 @@ class SqlReader:
 
     def _catalog_query(self, node: Any) -> None:
         catalogs = [
-            table for item in node.fromClause or () for table in _range_vars(item) if table.schemaname == "information_schema"
+            table for item in node.fromClause or () for table in range_vars(item) if table.schemaname == "information_schema"
             or (table.relname in _CATALOGS and table.schemaname in (None, "pg_catalog"))
         ]  # fmt: skip
         if not catalogs:
             return
         literals, columns = set(), set()
-        for part in _all_nodes((node.whereClause, node.fromClause, node.targetList)):
+        for part in all_nodes((node.whereClause, node.fromClause, node.targetList)):
             known = string(part) if isinstance(part, ast.A_Const) else None
             if known is not None:
                 literals.add(known)
@@ -316,6 +293,7 @@ class SqlReader:
                 return
             if name == "set_config" and len(arguments) > 1 and string(arguments[0]) == "search_path":
                 self._path(string(arguments[1]))
+        self._run_as_text(parts, arguments, node.location or 0)
         self.found.calls.add((parts[-2] if len(parts) > 1 else None, name))
         if name in self.found.row_functions:
             for argument in arguments:
@@ -337,6 +315,28 @@ class SqlReader:
             first = arguments[-2] if len(arguments) > 1 else first
         self._text_name(use, first, position, name)
         return string(first) is not None
+
+    def _run_as_text(self, function: list[str], arguments: tuple[Any, ...], position: int) -> None:
+        """SQL in an argument that the function runs: here, and then it is read; or elsewhere, where it may mean something else."""
+        line = self._line(position)
+        elsewhere = run_elsewhere(function, arguments)
+        if elsewhere is not None:
+            self.found.notes.append(Note(r.DYNAMIC, line, elsewhere))
+        for argument in run_here(function, arguments):
+            if not self.read_made(argument, line):
+                self.found.notes.append(Note(r.DYNAMIC, line, f"what {function[-1]} is handed"))
+
+    def read_made(self, node: Any, line: int) -> bool:
+        """Read SQL that an expression puts together. :returns: whether all names in it are known."""
+        text, loose = put_together(node)
+        if text.strip() == UNKNOWN:
+            return False
+        reader = SqlReader(self.found, lambda _: line)
+        try:
+            reader.read(text)
+        except ParseError:
+            return False
+        return not (loose or reader.unknown_names)
 
     def _NullTest(self, node: Any, scope: Scope) -> None:
         if function_name(node.arg) == "to_regclass" and node.arg.args and string(node.arg.args[0]) is not None:
@@ -392,21 +392,3 @@ class SqlReader:
 
     def _CreateSeqStmt(self, node: Any, scope: Scope) -> None:  # noqa: ARG002  like all of these
         self._made(node.sequence)
-
-
-def _range_vars(item: Any) -> Iterator[Any]:
-    if isinstance(item, ast.RangeVar):
-        yield item
-    elif isinstance(item, ast.JoinExpr):
-        yield from _range_vars(item.larg)
-        yield from _range_vars(item.rarg)
-
-
-def _all_nodes(node: Any) -> Iterator[Any]:
-    if isinstance(node, tuple):
-        for item in node:
-            yield from _all_nodes(item)
-    elif isinstance(node, ast.Node):
-        yield node
-        for child in children(node):
-            yield from _all_nodes(child)

@@ -217,3 +217,23 @@ def row_of(node: Any, scope: Scope) -> Iterator[Table]:
         yield table
     for part in _same_type(node):
         yield from row_of(part, scope)
+
+
+def range_vars(item: Any) -> Iterator[Any]:
+    """The tables of one item of FROM."""
+    if isinstance(item, ast.RangeVar):
+        yield item
+    elif isinstance(item, ast.JoinExpr):
+        yield from range_vars(item.larg)
+        yield from range_vars(item.rarg)
+
+
+def all_nodes(node: Any) -> Iterator[Any]:
+    """A node and everything below it."""
+    if isinstance(node, tuple):
+        for item in node:
+            yield from all_nodes(item)
+    elif isinstance(node, ast.Node):
+        yield node
+        for child in children(node):
+            yield from all_nodes(child)

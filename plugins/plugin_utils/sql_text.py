@@ -10,6 +10,12 @@ from pglast import ast as _ast
 ast: Any = _ast  # its attributes are optional to mypy, and the grammar knows better
 
 UNKNOWN = "_not_known_here_"  # stands for what only the running routine knows
+# Functions that are handed SQL as text: another session runs it, perhaps of another database,
+_ELSEWHERE = frozenset(("dblink", "dblink_exec", "dblink_open", "dblink_send_query"))
+_BY_A_JOB = frozenset(("schedule", "schedule_in_database", "alter_job"))  # of schema cron
+# or this one, right here: with the text as the argument of that number.
+_HERE = {"query_to_xml": 0, "query_to_xmlschema": 0, "query_to_xml_and_xmlschema": 0, "ts_stat": 0, "crosstab": 0, "crosstab_hash": 0}
+_SHOWN = 60  # characters of a statement that a note shows
 _PART = r'(?:"((?:[^"]|"")+)"|([^".\s]+))'
 _NAME = re.compile(rf"\s*{_PART}\s*(?:\.\s*{_PART}\s*)?\Z")
 _FORMAT = re.compile(r"%(?:(\d+)\$)?-?\d*([IsL%])")
@@ -60,6 +66,27 @@ def put_together(node: Any) -> tuple[str, bool]:
     if isinstance(node, ast.A_Expr) and names(node.name) == ["||"]:
         return _joined((node.lexpr, node.rexpr))
     return _called(function_name(node), node)
+
+
+def run_elsewhere(function: list[str], arguments: Any) -> str | None:
+    """A call that hands SQL to another session, shortened; None for what does not."""
+    by_a_job = function[-1] in _BY_A_JOB and function[-2:-1] == ["cron"]
+    if not by_a_job and function[-1] not in _ELSEWHERE:
+        return None
+    values = (put_together(argument)[0].replace(UNKNOWN, "…") for argument in arguments)
+    return shortened(f"{'.'.join(function)}({', '.join(values)})")
+
+
+def run_here(function: list[str], arguments: Any) -> list[Any]:
+    """The arguments of a call whose text is SQL that it runs; none for what runs none."""
+    place = _HERE.get(function[-1], len(arguments))
+    return [arguments[place]] if place < len(arguments) else []
+
+
+def shortened(text: str) -> str:
+    """In one line, and not longer than a note can be."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
 def _called(name: str, node: Any) -> tuple[str, bool]:

@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from tests.integration import who_runs
 from tests.sample import load
 from tests.support.servers import Server, find_binaries
 
-MAJORS = (15, 16, 18)
+MAJORS = who_runs.MAJORS
 TEMPLATE = "sample_template"
 PATIENCE_S = 60.0  # for what happens by itself; reached only when something is wrong
 _numbers = itertools.count(1)
+never_as_superuser = False  # in a test's run as an ordinary role; see the fixture `mover`
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,16 @@ class Target:
     owner: str | None = None
 
     def url(self, user: str | None = None, password: str | None = None) -> str:
-        """The database as a URL, as the mover unless said otherwise."""
+        """The database as a URL, as the mover unless said otherwise: what the product is given."""
         if user is None and self.mover is not None:
             user, password = self.mover.user, self.mover.password
+        assert user is not None or not never_as_superuser, "this is a run as an ordinary role, and the product would be the superuser"
         return self.server.url(self.name, user, password)
+
+    @property
+    def superuser_url(self) -> str:
+        """The same for somebody else, who is the superuser."""
+        return self.server.url(self.name)
 
     @contextlib.contextmanager
     def session(self, **options: Any) -> Iterator[Connection]:
@@ -69,16 +78,32 @@ class Target:
         return self.rows(query, parameters)[0][0]
 
     def execute(self, *statements: sql.Composable | str) -> None:
-        """Run statements, each in a transaction of its own: as superuser, or as the owner where there is one."""
-        options = {"options": f"-c role={self.owner}"} if self.owner else {}
-        with self.session(**options) as connection, connection.cursor() as cursor:
+        """Run statements, each in a transaction of its own: as superuser, or as the owner where there is one.
+
+        What the owner has not got the right to do the superuser does, as an administrator would.
+        """
+        with contextlib.ExitStack() as stack:
+            superuser = stack.enter_context(self.session()).cursor()
+            owner = superuser if self.owner is None else stack.enter_context(self.session(options=f"-c role={self.owner}")).cursor()
             for statement in statements:
-                cursor.execute(statement)
+                if owner is superuser or not _may(owner, statement):
+                    superuser.execute(statement)
 
     def drop(self) -> None:
         """Drop the database, starting its server if a test has crashed it."""
         self.server.start()
         self.server.drop_database(self.name)
+
+
+def _may(cursor: Any, statement: sql.Composable | str) -> bool:
+    """Run a statement. :returns: whether the role had the right to do it; a GRANT of what is not its own is only a warning."""
+    notices = cursor.connection.notices
+    notices.clear()
+    try:
+        cursor.execute(statement)
+    except psycopg2.errors.InsufficientPrivilege:
+        return False
+    return not any("no privileges" in notice or "not all privileges" in notice for notice in notices)
 
 
 class ServerPool:

@@ -10,7 +10,6 @@ from psycopg2 import sql
 from tests.integration.databases import Login, Target, new_database
 from tests.integration.placements import OWNED_STATISTICS
 
-SUPERUSER, ORDINARY = "superuser", "ordinary"
 PASSWORD = "not a superuser's"
 
 # As in the README, "Rights of the migrating role"; the names in braces are given as identifiers.
@@ -44,29 +43,45 @@ def ordinary(target: Target, owners: Iterable[str], source: str = "public", righ
 
 
 def of_the_sample(target: Target) -> Target:
-    """The sample database, migrated by an ordinary role."""
+    """The sample database, migrated by an ordinary role; what a test makes in it is the application's."""
     target.execute(*OWNED_STATISTICS)
-    return ordinary(target, ("app_owner", "analytics_owner"))
+    return replace(ordinary(target, ("app_owner", "analytics_owner")), owner="app_owner")
 
 
 def of_an_empty(target: Target) -> Target:
     """An empty database, whose tests make everything as a role without a password that the mover is a member of."""
-    owner = f"owner_{target.name}"
+    owner = _owner_of(target)
     target.server.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(owner)))
     found = replace(ordinary(target, (owner,)), owner=owner)
     _let_work(target, found)
     return found
 
 
-def twin(target: Target) -> Target:
-    """Another empty database with the same roles and rights: what the first would be had it never been migrated."""
-    fresh = new_database(target.server)
+def joined(target: Target, *owners: str, source: str = "public") -> None:
+    """Let the mover of an ordinary run move what belongs to these roles as well, and whoever makes a test's objects give it to them."""
+    if target.mover is None:
+        return
+    superuser = replace(target, owner=None)
+    fully = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if target.server.major >= 16 else "")  # whatever less has been granted before
+    for member in (target.mover.user, target.owner):
+        if member is not None:
+            superuser.execute(right("membership", target, member, owners) + fully)
+    superuser.execute(right("views", target, target.mover.user, owners, source), right("source", target, target.mover.user, owners, source))
+
+
+def twin(target: Target, template: str | None = None) -> Target:
+    """Another database with the same roles and rights: empty, or a copy that has those in it already."""
+    fresh = new_database(target.server, template)
     if target.mover is None or target.owner is None:
         return fresh
-    for name in ("login", "database", "source", "views"):
+    for name in ("login", "database", *(("source", "views") if template is None else ())):
         fresh.execute(right(name, fresh, target.mover.user, (target.owner,)))
     _let_work(fresh, target)
-    return replace(fresh, owner=target.owner)
+    return replace(fresh, mover=target.mover, owner=target.owner)
+
+
+def _owner_of(target: Target) -> str:
+    return f"owner_{target.name}"
 
 
 def _let_work(target: Target, like: Target) -> None:
@@ -78,5 +93,5 @@ def _let_work(target: Target, like: Target) -> None:
 def dismiss(target: Target) -> None:
     """Drop the roles, once the database is gone."""
     for name in (target.mover.user if target.mover else None, target.owner):
-        if name is not None:
+        if name is not None and name in (f"mover_{target.name}", _owner_of(target)):
             target.server.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))

@@ -26,6 +26,7 @@ WRAPAROUND_SQL = """
 ALTER TABLE notes SET (autovacuum_freeze_max_age = 100000);
 DO $$ BEGIN FOR n IN 1..100100 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$;
 """
+pytestmark = pytest.mark.own_roles("its parameter says who connects: a superuser, or a role with this or that right")
 ROLE = "vacuumed"
 VALUES = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["notes"]}]}
 _WORKER = """

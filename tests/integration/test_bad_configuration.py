@@ -17,6 +17,7 @@ ONE_VERSION = pytest.mark.majors(16)
 
 @pytest.mark.playbook
 @ONE_VERSION
+@pytest.mark.no_role("a configuration that is refused before it is used")
 def test_unknown_variables_and_wrong_types_are_named_together(playbooks: Playbooks) -> None:
     before = state(playbooks.target)
     playbooks.configure(
@@ -44,6 +45,7 @@ def test_unknown_variables_and_wrong_types_are_named_together(playbooks: Playboo
 
 @pytest.mark.playbook
 @ONE_VERSION
+@pytest.mark.no_role("a configuration that is refused before it is used")
 def test_a_placement_with_every_mistake(playbooks: Playbooks) -> None:
     target = playbooks.target
     target.execute("CREATE TABLE forgotten (a int)", "CREATE SCHEMA analytics; CREATE VIEW analytics.events AS SELECT 1")
@@ -72,6 +74,7 @@ def test_a_placement_with_every_mistake(playbooks: Playbooks) -> None:
 
 @pytest.mark.playbook
 @ONE_VERSION
+@pytest.mark.no_role("a configuration that is refused before it is used")
 def test_a_lock_timeout_that_could_kill_the_application(playbooks: Playbooks) -> None:
     before = state(playbooks.target)
     run = playbooks.run("preflight", multischema_lock_timeout_ms=1000)

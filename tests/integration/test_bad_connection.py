@@ -20,7 +20,7 @@ from tests.integration.playbooks import Playbooks, Run
 from tests.support.host import RELOCATION_ROOT, Account
 from tests.support.servers import free_port
 
-pytestmark = [pytest.mark.playbook, pytest.mark.majors(18)]
+pytestmark = [pytest.mark.playbook, pytest.mark.majors(18), pytest.mark.no_role("connections that fail, and what is said of them")]
 SECRET = "p@ss:w/rd %40'\"{{ 7*7 }}"
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 

@@ -14,6 +14,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Mu
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import plan_to_dict
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan
+from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same, state
@@ -28,7 +29,7 @@ CHANGES = {
     "ALTER TABLE certificates RENAME TO course_certificates": "public.course_certificates (was public.certificates)",
     "GRANT DELETE ON teachers TO reporting": "public.teachers: acl changed",
     "CREATE INDEX carts_late ON carts (closed_at)": "public.carts: indexes changed",
-    "ALTER TABLE guardians OWNER TO postgres": "public.guardians: owner, acl changed",
+    "ALTER TABLE guardians OWNER TO analytics_owner": "public.guardians: owner, acl changed",
     "CREATE VIEW late AS SELECT id FROM teachers": "public.late",
     "ALTER TABLE rooms ENABLE ROW LEVEL SECURITY": "public.rooms: row security changed",
 }
@@ -133,6 +134,7 @@ def test_no_sensible_looking_edit_goes_unnoticed(shop: Core, tmp_path: Path, edi
 @pytest.mark.majors(18)
 def test_a_plan_of_another_database_is_refused(playbooks: Playbooks, empty: Target, tmp_path: Path) -> None:
     playbooks.run("plan").ok()
+    movers.joined(empty, "app_owner", "analytics_owner")  # so that it is the plan that is refused
     other = Playbooks(tmp_path / "other", empty)
     empty.execute("CREATE TABLE a ()")
     other.plan_file.parent.mkdir(parents=True)

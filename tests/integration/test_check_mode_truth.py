@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.integration.databases import Target
+from tests.integration.databases import TEMPLATE
 from tests.integration.evidence import JOURNAL
 from tests.integration.playbooks import Playbooks, Run
 from tests.integration.server_log import ServerLog, Sorted, logging_server, split, writes
 from tests.sample import load
-from tests.support.servers import find_binaries
+from tests.support.servers import Server, find_binaries
 
 pytestmark = pytest.mark.playbook
 
-# Several phases in one playbook on the oldest server that can log as JSON, one by one on the newest.
-JOURNEYS = {15: ("site", "rollback"), 18: ("phase1", "phase2", "rollback")}
+# Several phases in one playbook on the oldest server that can log as JSON, one by one on the newest; as an ordinary role in between.
+JOURNEYS = {15: ("site", "rollback"), 16: ("site", "rollback"), 18: ("phase1", "phase2", "rollback")}
 
 
-@pytest.fixture(params=sorted(JOURNEYS), ids=[f"pg{major}" for major in sorted(JOURNEYS)])
-def playbooks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Playbooks]:
-    """The playbooks on the sample, on a server of its own that logs everything."""
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of its own that logs everything, instead of the one that tests share."""
     if find_binaries(request.param) is None:
         pytest.skip(f"PostgreSQL {request.param} is not installed here (tests/support/servers.py says how to get it)")
     with logging_server(request.param) as server:
-        server.create_database("sample")
-        connection = server.connect("sample")
+        server.create_database(TEMPLATE)
+        connection = server.connect(TEMPLATE)
         try:
             load(connection, "small")
         finally:
             connection.close()
-        yield Playbooks(tmp_path / "user", Target(server, "sample"))
+        yield server
 
 
 def printed(run: Run) -> list[str]:

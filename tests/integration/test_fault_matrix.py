@@ -14,6 +14,8 @@ from tests.integration.faults import BackendKilled, Fault
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 from tests.integration.tallies import Record, publish
 
+pytestmark = pytest.mark.superuser_only("a server of its own that is crashed; as an ordinary role dies the run of test_kill_matrix")
+
 
 @pytest.fixture
 def shop(request: pytest.FixtureRequest) -> Iterator[FatedCore]:

@@ -59,6 +59,7 @@ def distant(tmp_path: Path) -> Iterator[Playbooks]:
         yield playbooks
 
 
+@pytest.mark.superuser_only("a server of its own behind a network that is cut; who connects makes no difference to that")
 def test_a_network_that_is_cut_ends_the_run_by_itself(distant: Playbooks) -> None:
     target = distant.target
     assert isinstance(target.server, DistantServer)

@@ -70,6 +70,7 @@ def _has_xml(target: Target) -> bool:
     return True
 
 
+@pytest.mark.no_role("digests of the same rows, compared over all versions")
 @pytest.mark.xdist_group("test_fingerprint-all")
 def test_digests_are_equal_on_every_version(server_pool: ServerPool) -> None:
     found: dict[int, dict[str, tuple[int, str | None, str]]] = {}

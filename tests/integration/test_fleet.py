@@ -13,7 +13,7 @@ from tests.integration.placements import SHOP, SHOP_SQL
 from tests.integration.playbooks import Playbooks, Run, to_yaml
 from tests.support.servers import Server
 
-pytestmark = [pytest.mark.playbook, pytest.mark.majors(18)]
+pytestmark = [pytest.mark.playbook, pytest.mark.majors(18), pytest.mark.no_role("which hosts a play goes on to, batch after batch")]
 NAMES = ("a", "b", "c")
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
-from tests.integration.databases import Target, new_database
+from tests.integration import movers
+from tests.integration.databases import Target
 from tests.integration.evidence import require_same, state
 from tests.integration.hazards import SALES, findings, moving, outcome, the
-from tests.support.servers import Server
 
 # Of everything in pg_class, pg_attribute, pg_constraint … that a move must leave alone, by OID and so under any schema.
 FACTS = """
@@ -174,7 +173,7 @@ def test_every_collision_in_the_target_is_found_before_the_first_move(empty: Tar
     both = "ALTER TABLE orders SET SCHEMA sales", "ALTER TABLE users SET SCHEMA sales", "ALTER STATISTICS together SET SCHEMA sales"
     assert outcome(empty, *both) == -1
     for clash, text in CLASHES.items():
-        twin = new_database(empty.server, empty.name)
+        twin = movers.twin(empty, template=empty.name)
         try:
             assert outcome(twin, clash, *both) in ("42P07", "42710"), f"the server refuses {clash}"
             twin.execute(clash)
@@ -277,23 +276,18 @@ CONTROL = "comment = 'a table of its own'\ndefault_version = '1.0'\nrelocatable 
 
 
 @pytest.mark.majors(18)
-def test_a_table_of_an_extension_stays_and_is_refused_where_it_is_named(server: Server, tmp_path: Path) -> None:
-    directory = server.directory / "share"  # which the server's own user can read
-    (directory / "extension").mkdir(parents=True)
+def test_a_table_of_an_extension_stays_and_is_refused_where_it_is_named(empty: Target) -> None:
+    directory = empty.server.directory / "share"  # which the server's own user can read
+    (directory / "extension").mkdir(parents=True, exist_ok=True)
     (directory / "extension" / "tiles.control").write_text(CONTROL)
     (directory / "extension" / "tiles--1.0.sql").write_text("CREATE TABLE tiles_ref (id int PRIMARY KEY);")
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    target = new_database(server)
-    try:
-        setting = f"SET extension_control_path = '$system:{directory}'"
-        target.execute("CREATE SCHEMA elsewhere", "CREATE TABLE orders (id int)")
-        with target.session() as session, session.cursor() as cursor:
-            cursor.execute(setting)
-            cursor.execute("CREATE EXTENSION tiles SCHEMA public")
-        _extension_cases(target)
-    finally:
-        target.drop()
+    empty.execute("CREATE SCHEMA elsewhere", "CREATE TABLE orders (id int)")
+    with empty.session() as session, session.cursor() as cursor:
+        cursor.execute(f"SET extension_control_path = '$system:{directory}'")
+        cursor.execute("CREATE EXTENSION tiles SCHEMA public")
+    _extension_cases(empty)
 
 
 def _extension_cases(target: Target) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from psycopg2 import sql
 
+from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import contents, differing, disagreements, require_same, state
@@ -105,6 +106,7 @@ def hostile(server: Server, empty: Target) -> Iterator[Target]:
         ),
         "CREATE TABLE public.x (a int)",
     )
+    movers.joined(empty, OWNER, source=SOURCE)
     for number, name in enumerate(NAMES, 1):
         _create(empty, number, name)
     yield empty

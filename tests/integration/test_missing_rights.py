@@ -22,7 +22,7 @@ from tests.integration.placements import OWNED_STATISTICS, SAMPLE_TARGETS
 from tests.integration.placements import sample as sample_values
 from tests.integration.playbooks import Playbooks
 
-pytestmark = pytest.mark.majors(15, 18)
+pytestmark = [pytest.mark.majors(15, 18), pytest.mark.own_roles("an ordinary role that lacks one right after the other")]
 OWNERS = ("app_owner", "analytics_owner")
 # What other roles have by default or in the sample, and what would hide that the mover's own right is missing.
 ELSEWHERE = {

@@ -100,6 +100,7 @@ def test_what_the_application_could_not_read_is_counted(shop: Core) -> None:
     assert work.progress.stall.reads > 0
 
 
+@pytest.mark.own_roles("an ordinary role that owns a table and may not read it")
 def test_a_role_that_may_not_read_is_told_so_and_moves_all_the_same(shop: Core) -> None:
     target = shop.target
     target.execute("DROP ROLE IF EXISTS blind", "CREATE ROLE blind LOGIN PASSWORD 'b'")
@@ -123,6 +124,7 @@ def test_a_role_that_may_not_read_is_told_so_and_moves_all_the_same(shop: Core) 
     assert shop.left() == []
 
 
+@pytest.mark.own_roles("an ordinary role that may connect only once")
 def test_without_a_connection_for_it_the_report_says_why(shop: Core) -> None:
     target = shop.target
     target.execute("DROP ROLE IF EXISTS single", "CREATE ROLE single LOGIN PASSWORD 'only one' CONNECTION LIMIT 1")

@@ -168,7 +168,6 @@ INSERT INTO secret VALUES (1);
 ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seldom ON secret USING (n < members());
 CREATE TABLE filled (n bigint DEFAULT members());
-CREATE ROLE reader_{0};
 GRANT SELECT ON secret, users TO reader_{0};
 """
 USES = (
@@ -184,7 +183,7 @@ USES = (
 
 @pytest.mark.parametrize("views", [True, False], ids=["with views", "without views"])
 def test_functions_behind_checks_indexes_policies_and_materialized_views(empty: Target, views: bool) -> None:
-    empty.execute(TABLES, WIRED.format(empty.name))
+    empty.execute(f"CREATE ROLE reader_{empty.name}", TABLES, WIRED.format(empty.name))
     try:
         core = _ready(empty, compatibility_views=views)
         found = [finding for finding in core.plan().findings if finding.object == "public.members()"]
@@ -360,6 +359,9 @@ UNREADABLE = (
     "SET check_function_bodies = off",
     "CREATE FUNCTION broken() RETURNS void LANGUAGE plpgsql AS $$ BEGIN selec 1 FROM users; END $$",
     "CREATE FUNCTION dynamic(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM ' || t; END $$",
+    # As the extension has it, where that is not installed.
+    "CREATE FUNCTION dblink_exec(text, text) RETURNS text LANGUAGE sql AS 'SELECT $2'",
+    "CREATE FUNCTION handed_on() RETURNS text LANGUAGE sql AS $$ SELECT dblink_exec('dbname=shop', 'TRUNCATE users') $$",
 )
 
 
@@ -368,7 +370,9 @@ def test_what_cannot_be_read_is_said(empty: Target) -> None:
     empty.execute(TABLES, *UNREADABLE)
     plan = Core(empty, _values()).plan()
     assert "table users (to app)" in _only(plan, "routine_unread").reason
-    assert _only(plan, "dynamic_sql").object == "public.dynamic(text)"
+    dynamic = {finding.object: finding for finding in plan.findings if finding.id == "dynamic_sql"}
+    assert dynamic.keys() == {"public.dynamic(text)", "public.handed_on()"}
+    assert "line 1: dblink_exec(dbname=shop, TRUNCATE users)" in dynamic["public.handed_on()"].reason
     assert _only(plan, "row_type_argument").object == "public.full_name(users)"
 
 
@@ -386,6 +390,7 @@ def test_what_must_not_be_repaired_is_not(empty: Target) -> None:
     assert _fails(empty, "CALL commits()"), "then it would be no harm"
 
 
+@pytest.mark.own_roles("a role that is no member of the owner")
 @pytest.mark.majors(16)
 def test_only_the_owner_s_members_may_repair(empty: Target) -> None:
     role = f"mover_{empty.name}"

@@ -13,11 +13,13 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding, Plan
+from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same, state
 
 PASSWORD = "sample"
+OWN_ROLES = pytest.mark.own_roles("roles with this or that right to set the paths of others connect")
 ODD = 'Odd "x", y'  # a schema whose name hurts in a list
 SHOP_SQL = """
 CREATE TABLE orders (id serial PRIMARY KEY, total int);
@@ -51,9 +53,18 @@ class Shop:
             sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role)),
         )
         self.roles.append(role)
+        self._let_the_mover_set_paths(role)
         for setting in settings:
             self.target.execute(sql.SQL(setting).format(sql.Identifier(role), d=sql.Identifier(self.target.name)))
         return role
+
+    def _let_the_mover_set_paths(self, role: str) -> None:
+        """In a run as an ordinary role: with what the README's table says that it needs for this."""
+        if self.target.mover is None:
+            return
+        mover = self.target.mover.user
+        only = " WITH ADMIN TRUE, INHERIT FALSE, SET FALSE" if self.target.server.major >= 16 else ""
+        self.target.execute(f"ALTER ROLE {mover} CREATEROLE", f"GRANT {role} TO {mover}{only}")
 
     def values(self, *roles: str, **more: Any) -> dict[str, Any]:
         """A configuration for these roles of the application."""
@@ -182,6 +193,8 @@ def test_prepared_statements_plan_themselves_anew_there_and_back(shop: Shop) -> 
 
 def test_the_path_of_a_database_is_set_only_where_no_role_overrides_it(shop: Shop) -> None:
     web, pinned = shop.role("web"), shop.role("pinned", "", "ALTER ROLE {} SET search_path = public")
+    if shop.target.mover is not None:
+        shop.target.server.execute(f"ALTER DATABASE {shop.target.name} OWNER TO {shop.target.mover.user}")
     settings = shop.settings()
     refused = named(shop.core(web, pinned, search_path="database").plan(), "search_path_overridden")
     assert [(f.object, f.blocks) for f in refused] == [(pinned, True)]
@@ -232,6 +245,7 @@ def test_a_bare_name_that_would_mean_something_else_is_refused(shop: Shop) -> No
 def test_creating_without_a_schema_goes_to_the_first_one_and_is_warned_of(shop: Shop) -> None:
     target = shop.target
     maker, owner = shop.role("maker"), shop.role("owner")
+    movers.joined(target, owner)
     target.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(maker)))
     schemas = [{"name": "sales", "owner": owner}, {"name": ODD}]
     core = shop.core(maker, owner, schemas=schemas)
@@ -341,6 +355,7 @@ def _login(shop: Shop, mover: str) -> Callable[..., Core]:
     return core
 
 
+@OWN_ROLES
 def test_a_path_that_the_connected_role_may_not_set_is_left_with_the_statements(shop: Shop) -> None:
     target = shop.target
     web, mine = shop.role("web"), shop.role("mine")
@@ -389,6 +404,7 @@ def test_a_path_that_someone_has_set_since_is_not_overwritten_by_the_rollback(sh
     assert target.rows(_IN_DATABASE, (other,)) == []
 
 
+@OWN_ROLES
 def test_a_path_of_the_server_that_cannot_be_seen_is_left_alone(shop: Shop) -> None:
     web = shop.role("web")
     mover = shop.role("mover", "CREATEROLE", "ALTER ROLE {} SET search_path = pg_catalog")

@@ -11,6 +11,7 @@ from tests.integration.databases import Target
 from tests.integration.evidence import disagreements, require_same, state
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 
+pytestmark = pytest.mark.own_roles("an ordinary role connects, with hostile settings of its own")
 ROLE = "stubborn"
 HOSTILE = {
     "statement_timeout": "'200ms'",

@@ -16,7 +16,7 @@ def test_no_statement_fails_from_phase_1_to_the_rollback(playbooks: Playbooks, c
     target = playbooks.target
     before = target.server.dump_schema(target.name)
     playbooks.run("plan").ok()
-    with Traffic(target.url(), workers=4, pause_s=0.03) as traffic:
+    with Traffic(target.superuser_url, workers=4, pause_s=0.03) as traffic:
         wait_until(lambda: traffic.report.transactions > 20, "the traffic flows")
         for name in ("phase1", "phase2", "verify", "rollback"):
             sofar = traffic.report.statements

@@ -10,11 +10,9 @@ import pytest
 from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, disagreements, journaled, require_same, state
-from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS
+from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS, sample_steps
 from tests.integration.playbooks import Playbooks
 from tests.integration.probes import blocker
-
-STEPS = 78
 
 
 @pytest.mark.playbook
@@ -33,7 +31,7 @@ def test_a_second_run_is_refused_and_told_who_is_at_work(playbooks: Playbooks) -
         assert first.alive()
     run = first.wait().ok()
     assert run.changed == 1
-    assert len(journaled(target)) == STEPS
+    assert len(journaled(target)) == sample_steps(target)
     assert disagreements(target, SAMPLE_TARGETS) == []
 
 
@@ -50,7 +48,7 @@ def test_of_two_that_start_together_exactly_one_works(playbooks: Playbooks) -> N
         assert disagreements(target, SAMPLE_TARGETS) == []
     (winner,) = [running for running in both if running is not loser]
     assert winner.wait().ok().changed == 1
-    assert len(journaled(target)) == STEPS
+    assert len(journaled(target)) == sample_steps(target)
     assert disagreements(target, SAMPLE_TARGETS) == []
 
 

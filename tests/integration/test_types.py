@@ -10,6 +10,7 @@ import pytest
 from psycopg2 import sql
 
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Finding, Plan
+from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same, state
@@ -97,6 +98,7 @@ def test_types_stay_and_the_plan_lists_those_that_moved_tables_use(typed: Target
 def test_domains_composites_and_ranges_move_and_their_old_names_go_on_working(typed: Target) -> None:
     role = f"reader_{uuid.uuid4().hex[:6]}"
     typed.server.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+    movers.joined(typed, role)
     try:
         typed.execute(
             sql.SQL("REVOKE USAGE ON TYPE email FROM PUBLIC; GRANT USAGE ON TYPE email TO {}").format(sql.Identifier(role)),
@@ -211,6 +213,7 @@ def test_what_was_made_with_an_alias_stops_the_rollback(typed: Target) -> None:
     require_same(before, state(typed))
 
 
+@pytest.mark.own_roles("a role that is made a member of the owner in the middle")
 def test_a_role_without_the_owner_s_rights_may_not_move_a_type_and_one_with_them_may(typed: Target) -> None:
     suffix = uuid.uuid4().hex[:6]
     owner, mover = (sql.Identifier(f"{name}_{suffix}") for name in ("owner", "mover"))

@@ -38,6 +38,7 @@ class Seen:
     """What came up over all cases of a run."""
 
     cases: int = 0
+    as_mover: int = 0
     refused: int = 0
     probes: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
@@ -52,7 +53,7 @@ class Seen:
             return ", ".join(f"{name} {count}" for name, count in counter.most_common()) or "none"
 
         return [
-            f"{self.cases} cases, {self.refused} refused, {self.probes} probes",
+            f"{self.cases} cases, {self.as_mover} as an ordinary role, {self.refused} refused, {self.probes} probes",
             f"refused for: {some(self.refusals)}",
             f"accepted: {some(self.accepted)}",
             f"answers that changed with an excuse: {some(self.excused)}",
@@ -82,6 +83,7 @@ def check(server: Server, case: Case, seen: Seen) -> None:
     :raises WrongScript: see :func:`build`.
     """
     seen.cases += 1
+    seen.as_mover += case.as_mover
     seen.features.update(case.features)
     target = build(server, case)
     try:

@@ -261,6 +261,13 @@ CASES = [
         says="its membership lacks SET",
     ),
     Case(
+        "view_owner",
+        "warn",
+        "public.orders",
+        catalog(ORDERS, server=MOVER, roles=[replace(MEMBER, mover_can_become=False)]),
+        says="it is no member of that role",
+    ),
+    Case(
         "column_privileges",
         "refuse",
         "public.orders",

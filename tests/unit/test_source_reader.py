@@ -208,6 +208,28 @@ def test_dynamic_sql_is_read_as_far_as_it_is_constant(execute: str, expected: li
     assert [note.line for note in reading.noted("dynamic")] == ([4] if dynamic else [])
 
 
+@pytest.mark.parametrize(
+    ("call", "expected", "shown"),
+    [
+        ("dblink_exec('host=elsewhere', 'TRUNCATE a')", [], "dblink_exec(host=elsewhere, TRUNCATE a)"),
+        ("extensions.dblink('DELETE FROM a WHERE x = ' || p)", [], "extensions.dblink(DELETE FROM a WHERE x = …)"),
+        ("cron.schedule('nightly', '0 1 * * *', $$VACUUM a$$)", [], "cron.schedule(nightly, 0 1 * * *, VACUUM a)"),
+        ("schedule('nightly', 'VACUUM a')", [], None),  # of somebody else
+        ("query_to_xml('SELECT * FROM ONLY a.b', true, true, '')", ["read a.b", "only a.b"], None),
+        ("ts_stat(format('SELECT v FROM %I', 'a'))", ["read a"], None),
+        ("crosstab('SELECT ' || p)", [], "what crosstab is handed"),
+        ("ts_stat('no SQL at all')", [], "what ts_stat is handed"),
+    ],
+)
+def test_sql_in_an_argument_is_read_where_it_is_run_and_noted_where_it_is_handed_on(
+    call: str, expected: list[str], shown: str | None
+) -> None:
+    for reading in (read(f"SELECT 1;\nSELECT {call}", "sql"), read(body("", f"p text := {call.replace('p)', 'q)')};"), returns="void")):
+        assert [use for use in uses(reading) if not use.startswith("type")] == expected
+        assert [note.detail for note in reading.noted("dynamic")] == ([shown] if shown else [])
+    assert [note.line for note in read(f"SELECT 1;\nSELECT {call}", "sql").noted("dynamic")] == ([2] if shown else [])
+
+
 def test_handlers_protect_their_block_and_not_themselves() -> None:
     inner = "BEGIN DELETE FROM a; EXCEPTION WHEN undefined_table OR SQLSTATE '23505' THEN DELETE FROM b; END;"
     reading = read(body(f"BEGIN {inner} DELETE FROM c; EXCEPTION WHEN OTHERS THEN NULL; END; DELETE FROM d;"), returns="void")
