@@ -76,6 +76,8 @@ def test_an_override_is_in_the_journal_the_report_and_the_receipts(ladder: Ladde
         ("promotion_override", "receipt of development", REASON)
     ]
     staging.run("phase2").refused("There is no receipt of development")
+    staging.run("promote", multischema_signing_key=str(ladder.key)).refused("Phase 2 is not proved")
+    assert not ladder.folder("staging").exists()
     moved = staging.run("phase2", multischema_promotion_override=override).ok()
     assert f"decided it went on without a receipt of development: {REASON}" in " ".join(moved.report.split())
     staging.run("promote", multischema_signing_key=str(ladder.key)).ok()
