@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tests.lab.hosts import Lab
 from tests.lab.machine import LabError, missing_packages, obstacle
+from tests.lab.mover import let_migrate
 from tests.lab.pictures import FIRST, LATEST, remember, take
 
 WELCOME = """
@@ -19,6 +20,7 @@ A shell on one:       .lab/bin/podman exec -it {container} bash
 A playbook against it (in the virtual environment: . .venv/bin/activate; export PATH=$PWD/.lab/bin:$PATH):
                       ansible-playbook -i molecule/inventory playbooks/preflight.yml
                       ansible-playbook -i molecule/inventory playbooks/plan.yml playbooks/phase1_schema_creation.yml
+By SSH, as "deploy":  ssh -F .lab/ssh/config {release}-writer
 One host only:        add --limit debian13-writer
 The sample again:     python -m tests.lab reset
 All scenarios:        make molecule        Take it down:  make lab-down
@@ -38,6 +40,8 @@ def main() -> int:
     remembering = commands.add_parser("remember", help="write down how every writer and a database of it is")
     remembering.add_argument("database")
     remembering.add_argument("--as", dest="label", choices=(FIRST, LATEST), help="only under this name (default: under both)")
+    letting = commands.add_parser("let-migrate", help="make a role that may migrate a database, and a vault file with its password")
+    letting.add_argument("database")
     commands.add_parser("drop", help="drop a database from every writer").add_argument("database")
     options = parser.parse_args()
     try:
@@ -66,7 +70,7 @@ def _check(_lab: Lab, _options: argparse.Namespace) -> None:
 def _up(lab: Lab, options: argparse.Namespace) -> None:
     lab.up()
     if not options.quiet:
-        print(WELCOME.format(hosts=_table(lab), container=lab.writers[0].container))
+        print(WELCOME.format(hosts=_table(lab), container=lab.writers[0].container, release=lab.writers[0].release.name))
 
 
 def _down(lab: Lab, options: argparse.Namespace) -> None:
@@ -93,6 +97,10 @@ def _remember(lab: Lab, options: argparse.Namespace) -> None:
             remember(host, options.database, label, picture)
 
 
+def _let_migrate(lab: Lab, options: argparse.Namespace) -> None:
+    let_migrate(lab.writers, options.database)
+
+
 def _table(lab: Lab) -> str:
     return "\n".join(f"  {name:22}{state:12}{address}".rstrip() for name, state, address in lab.status())
 
@@ -105,6 +113,7 @@ _COMMANDS: dict[str, Callable[[Lab, argparse.Namespace], None]] = {
     "reset": _reset,
     "drop": _drop,
     "remember": _remember,
+    "let-migrate": _let_migrate,
 }
 
 

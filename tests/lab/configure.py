@@ -38,8 +38,15 @@ def sources() -> list[Path]:
     return [Path(__file__).with_name("server.py"), *sorted(SQL_DIR.glob("*.sql"))]
 
 
+def temporary_directory(database: str) -> str:
+    """Where Ansible keeps its files on a writer while it works on a database (molecule/inventory)."""
+    return f"/var/tmp/lab-{database}"  # noqa: S108 - on the host, made by us
+
+
 def fresh_database(host: Host, name: str) -> None:
-    """Create a database anew as a copy of the sample."""
+    """Create a database anew as a copy of the sample, and an empty place for Ansible's files beside it."""
+    place = temporary_directory(name)
+    host.exec("sh", "-eu", "-c", f"rm -rf {place}; install -d -m 1777 {place}")
     server = host.server
     server.drop_database(name)
     server.create_database(name, SAMPLE)
@@ -52,9 +59,9 @@ def fresh_database(host: Host, name: str) -> None:
 
 
 def host_keys(host: Host) -> list[str]:
-    """The host's SSH keys as lines of a known_hosts file, by name and by address."""
+    """The host's SSH keys as lines of a known_hosts file."""
     keys = host.exec("sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub").splitlines()
-    return [f"{host.name},{host.address} {' '.join(key.split()[:2])}" for key in keys]
+    return [f"{host.name} {' '.join(key.split()[:2])}" for key in keys]
 
 
 def _writer(host: Host, _writer: Host) -> None:
@@ -117,8 +124,9 @@ def _application(host: Host, writer: Host) -> None:
 
 
 def _open_ssh(host: Host) -> None:
-    """An account that may come in by key and become another by sudo with its password."""
-    host.exec("useradd", "--create-home", "--shell", "/bin/bash", "--groups", "sudo", LOGIN)
+    """An account that may come in by key, and become postgres, and nobody else, by sudo with its password."""
+    host.exec("useradd", "--create-home", "--shell", "/bin/bash", LOGIN)
+    host.write("/etc/sudoers.d/deploy", f"{LOGIN} ALL=(postgres) ALL\n", mode="0440")
     host.exec("chpasswd", stdin=f"{LOGIN}:{credentials().login}\n")
     host.exec("install", "-d", "-m", "0700", "-o", LOGIN, "-g", LOGIN, f"/home/{LOGIN}/.ssh")
     host.write(f"/home/{LOGIN}/.ssh/authorized_keys", f"{public_key()}\n", LOGIN, "0600")

@@ -24,12 +24,16 @@ class Credentials:
     :param replicator: of the role that the replica streams as.
     :param application: of the sample's roles that log in.
     :param login: of the system user ``deploy``, for sudo.
+    :param migrator: of a role that migrates and is no superuser.
+    :param vault: that the vault file is encrypted with.
     """
 
     superuser: str
     replicator: str
     application: str
     login: str
+    migrator: str
+    vault: str
 
     def digest(self) -> str:
         """A checksum that gives none of them away."""
@@ -39,13 +43,15 @@ class Credentials:
 
 def credentials() -> Credentials:
     """Read the passwords and the key; make them where there are none yet."""
-    if not FILE.exists():
-        names = Credentials.__dataclass_fields__
-        write_secret(FILE, json.dumps({name: secrets.token_urlsafe(18) for name in names}))
+    found: dict[str, str] = json.loads(FILE.read_text()) if FILE.exists() else {}
+    missing = Credentials.__dataclass_fields__.keys() - found.keys()
+    if missing:
+        found |= {name: secrets.token_urlsafe(18) for name in missing}
+        write_secret(FILE, json.dumps(found))
     if not SSH_KEY.exists():
         SSH_KEY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(SSH_KEY))
-    return Credentials(**json.loads(FILE.read_text()))
+    return Credentials(**found)
 
 
 def public_key() -> str:

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tests.lab import configure, images
+from tests.lab import configure, images, ssh_access
 from tests.lab.credentials import credentials
 from tests.lab.machine import LabError, podman, write_shim
 from tests.lab.server import LabServer
 from tests.lab.topology import NAME, NETWORK, RELEASES, ROLES, STATE, Release, container
 
-STAMP = "/etc/multischema-lab"  # on a host that has become what it is to be
 OWNED = "multischema.lab"  # label of our containers: the lab's name
 RECIPE = "multischema.host"  # label: what decides what a host becomes
 BOOT_S = 60.0
@@ -99,11 +98,29 @@ class Host:
         template = f'{{{{ with index .NetworkSettings.Networks "{NETWORK}" }}}}{{{{ .IPAddress }}}}{{{{ end }}}}'
         return podman("inspect", "--format", template, self.container, check=False).strip()
 
+
+@dataclass(frozen=True)
+class Found:
+    """A container as podman has it.
+
+    :param recipe: what its host was to become.
+    :param address: on the lab's network; empty where it is not on it.
+    """
+
+    id: str
+    state: str
+    recipe: str
+    address: str
+
+    @property
+    def stamp(self) -> Path:
+        """The file that says that its host has become what it was to; it holds the recipe."""
+        return STATE / "ready" / self.id
+
     def is_ready(self, recipe: str) -> bool:
-        """Whether it runs, is on the network, and has become what the recipe says."""
-        template = f'{{{{ .State.Status }}}} {{{{ index .Config.Labels "{RECIPE}" }}}}'
-        found = podman("inspect", "--type", "container", "--format", template, self.container, check=False).strip()
-        return found == f"running {recipe}" and bool(self.current_address()) and self.exec("cat", STAMP, check=False).strip() == recipe
+        """Whether it runs, is on the network, and its host has become what this recipe says."""
+        done = self.stamp.exists() and self.stamp.read_text() == recipe
+        return done and self.state == "running" and self.recipe == recipe and bool(self.address)
 
 
 class Lab:
@@ -141,7 +158,7 @@ class Lab:
                 podman("network", "create", NETWORK)
             with ThreadPoolExecutor(max_workers=len(RELEASES)) as pool:
                 made = sum(pool.map(self._up_release, RELEASES))
-            self._write_known_hosts()
+            ssh_access.write(self.hosts)
             if made:
                 say(f"{made} hosts came up in {time.monotonic() - started:.0f} s")
 
@@ -165,36 +182,44 @@ class Lab:
             if images_too:
                 images.remove_images()
 
+    def found(self) -> dict[str, Found]:
+        """The containers that are there, by the name of their host; one question for all of them."""
+        ids = podman("ps", "--all", "--quiet", "--filter", f"label={OWNED}={NAME}").split()
+        listing = json.loads(podman("inspect", "--type", "container", *ids)) if ids else []
+        return {
+            str(entry["Name"]).removeprefix(f"{NAME}-"): Found(
+                entry["Id"],
+                entry["State"]["Status"],
+                entry["Config"]["Labels"].get(RECIPE, ""),
+                (entry["NetworkSettings"]["Networks"] or {}).get(NETWORK, {}).get("IPAddress", ""),
+            )
+            for entry in listing
+        }
+
     def status(self) -> list[tuple[str, str, str]]:
         """Name, state and address of every host."""
-        listing = json.loads(podman("ps", "--all", "--format", "json", "--filter", f"label={OWNED}={NAME}") or "[]")
-        state = {entry["Names"][0]: str(entry["State"]) for entry in listing}
-        return [
-            (host.name, state.get(host.container, "not there"), host.current_address() if host.container in state else "")
-            for host in self.hosts
-        ]
+        found = self.found()
+        nothing = Found("", "not there", "", "")
+        return [(host.name, found.get(host.name, nothing).state, found.get(host.name, nothing).address) for host in self.hosts]
 
     def _up_release(self, release: Release) -> int:
         """Bring the hosts of one release up; return how many had to be made."""
         hosts = [host for host in self.hosts if host.release == release]
-        writer = hosts[0]
-        recipe = _host_recipe(release)
+        writer, recipe, found = hosts[0], _host_recipe(release), self.found()
+        stale = [host for host in hosts if host.name not in found or not found[host.name].is_ready(recipe)]
         # The others know the writer's data and passwords: without it they are nothing.
-        stale = hosts if not writer.is_ready(recipe) else [host for host in hosts if not host.is_ready(recipe)]
+        stale = hosts if writer in stale else stale
         if stale:
             podman("rm", "--force", "--ignore", "--time", "0", "--volumes", *(host.container for host in stale))
         for host in stale:
             _boot(host, recipe)
+        found = self.found() if stale else {}
         for host in stale:
             configure.become(host, writer)
-            host.write(STAMP, f"{recipe}\n")
+            stamp = found[host.name].stamp
+            stamp.parent.mkdir(exist_ok=True)
+            stamp.write_text(recipe)
         return len(stale)
-
-    def _write_known_hosts(self) -> None:
-        """The hosts' SSH keys, as one would have them from whoever has set the hosts up."""
-        lines = [line for host in self.hosts if host.role in configure.WITH_SSH for line in configure.host_keys(host)]
-        file = STATE / "ssh" / "known_hosts"
-        file.write_text("".join(f"{line}\n" for line in sorted(lines)))
 
 
 def _boot(host: Host, recipe: str) -> None:

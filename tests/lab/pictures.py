@@ -9,6 +9,7 @@ from typing import cast
 
 from tests.integration.databases import Target
 from tests.integration.evidence import JOURNAL, State, differing, state
+from tests.lab.configure import temporary_directory
 from tests.lab.hosts import Host
 from tests.lab.topology import STATE
 from tests.support.servers import Server
@@ -22,6 +23,7 @@ _NOT_LOOKED_AT = (
     "/var/lib/prometheus",
     "/var/lib/systemd",
     "/var/log",
+    "/var/tmp/lab-*",  # noqa: S108 - where each scenario has its own; see `leftovers`
     "/var/tmp/systemd-private-*",  # noqa: S108
 )
 
@@ -60,6 +62,11 @@ def files(host: Host) -> dict[str, str]:
     form = ["(", "-type", "d", "-printf", "%p\\0%y %m %u:%g\\0", ")", "-o", "-printf", "%p\\0%y %m %u:%g %s %T@\\0"]
     words = host.exec("find", "/", "-xdev", "(", *pruned, ")", "-prune", "-o", *form).split("\0")
     return dict(zip(words[::2], words[1::2], strict=False))
+
+
+def leftovers(host: Host, database: str) -> str:
+    """What Ansible has left on a host of a run against a database: paths, a line each."""
+    return host.exec("find", temporary_directory(database), "-mindepth", "1")
 
 
 def remember(host: Host, database: str, label: str, picture: Picture | None = None) -> None:

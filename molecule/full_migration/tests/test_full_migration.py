@@ -13,7 +13,7 @@ from tests.integration.evidence import JOURNAL, contents, differing
 from tests.lab import Host
 from tests.lab.configure import PLAYGROUND
 from tests.lab.migrated import TARGETS, places, tables_per_schema
-from tests.lab.pictures import FIRST, file_differences, recall, take, target
+from tests.lab.pictures import FIRST, file_differences, leftovers, recall, take, target
 from tests.lab.testinfra_hosts import WRITERS
 from tests.lab.topology import ROOT, STATE
 
@@ -58,12 +58,9 @@ def test_the_host_itself_was_not_touched(lab_host: Host, database: Target) -> No
     assert file_differences(recall(lab_host, database.name, FIRST), take(lab_host, database.name)) == []
 
 
-def test_nothing_of_ansible_stays_on_the_host(host: testinfra.host.Host) -> None:
+def test_nothing_of_ansible_stays_on_the_host(lab_host: Host, scenario: str) -> None:
     """The modules and their arguments are gone again."""
-    assert (
-        host.check_output("find /root/.ansible/tmp /var/lib/postgresql/.ansible/tmp /tmp -mindepth 1 -name 'ansible*' 2>/dev/null || true")
-        == ""
-    )
+    assert leftovers(lab_host, scenario) == ""
 
 
 def test_the_replica_has_followed(lab_host: Host, database: Target) -> None:
