@@ -63,6 +63,10 @@ lab-down: ## Remove the lab: hosts, network, images, keys and downloaded package
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m tests.lab down --images; fi
 	rm -rf .lab
 
+.PHONY: faults
+faults: setup-dev setup-servers ## Make every fault at every boundary of every step, and write docs/faults.md (minutes)
+	MULTISCHEMA_FAULTS_PAGE=1 $(BIN)/pytest tests/integration/test_fault_matrix.py tests/integration/test_fault_sample.py -n $(PYTEST_WORKERS)
+
 .PHONY: bench
 bench: setup-dev ## Measure the core beside plain scripts, and write docs/benchmarks.md (BENCH_TABLES=100,1000 for a quick run)
 	$(BIN)/python -m tests.benchmark

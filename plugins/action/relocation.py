@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
     require_same_direction,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, PlanRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import OVERRIDE
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
@@ -26,10 +27,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Step,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
-from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json
+from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import (
     ARTIFACTS,
+    PROMOTION,
     DatabaseAction,
     Spec,
     shown,
@@ -40,6 +42,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import 
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan, require_same_configuration
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
+from ansible_collections.dbops.multischema.plugins.plugin_utils.window_end import WindowEnded, read_window_end
 
 PHASES = {"schemas": PHASE_SCHEMAS, "tables": PHASE_TABLES}
 
@@ -57,7 +60,10 @@ class ActionModule(DatabaseAction):
         "workers": {"type": "int", "default": 1},
         "probe": {"type": "bool", "default": True},
         "max_replay_lag_s": {"type": "float", "default": 5.0},
+        "window_end": {"type": "str", "default": ""},
         "pending_schemas": {"type": "bool", "default": False},
+        "override": {"type": "str", "default": ""},
+        "promotes_from": PROMOTION["promotes_from"],
     }
 
     def work(self) -> dict[str, Any]:
@@ -155,21 +161,40 @@ class ActionModule(DatabaseAction):
         return result
 
     def _slices(self, door: str, plan: Plan | None, steps: Sequence[Step], items: Sequence[Any], verb: str) -> Slices:
-        now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         accepted = [[f.id, f.object, f.accepted] for f in (plan.findings if plan else ()) if f.accepted is not None]
+        if self.options["override"] and plan is not None:
+            accepted.append([OVERRIDE, f"receipt of {self.options['promotes_from']}", self.options["override"]])
         common = {
             "run": f"{now}-{secrets.token_hex(2)}",
             "door": door,
             "plan_digest": plan.digest if plan else "",
             "operator": this_process(),
-            "version": VERSION,
+            "version": run_label(None if plan is None else self.configuration()),
             "accepted": accepted,
         }
         self.say(
             f"{count_of(len(items), 'step')} to be {verb}, one short transaction each. Ctrl-C stops between two steps; the journal knows."
         )
         workers = self.options["workers"] if door == "phase2" else 1
-        return Slices(self._call, common, items, Progress(self.say, len(items), verb), self.say, most_locks=locks_at_once(steps, workers))
+        return Slices(
+            self._call,
+            common,
+            items,
+            Progress(self.say, len(items), verb),
+            self.say,
+            most_locks=locks_at_once(steps, workers),
+            window_end=self._window_end(door, len(items)),
+        )
+
+    def _window_end(self, door: str, total: int) -> datetime | None:
+        """When the last step may begin; whoever has to go back cannot wait for the next window."""
+        end = None if door == "rollback" else read_window_end(self.options["window_end"])
+        if end is not None and end <= datetime.now(UTC):
+            raise WindowEnded(0, total, self.options["window_end"])
+        if end is not None:
+            self.say(f"The maintenance window ends at {end.isoformat()}: no step begins after that.")
+        return end
 
     def _call(self, work: Mapping[str, Any]) -> dict[str, Any]:
         pace = {name: self.options[name] for name in ("lock_timeout_ms", "deadline_s", "workers", "probe", "max_replay_lag_s")}
@@ -182,6 +207,10 @@ class ActionModule(DatabaseAction):
                 "The step that was running was finished; the journal says exactly what is done.",
                 "Run the same playbook again to go on, or playbooks/rollback.yml to go back.",
             )
+        if work.window_ended:
+            error = WindowEnded(work.progress.done, work.progress.total, self.options["window_end"])
+            error.result = {**_reached(work), "changed": work.progress.done > 0}
+            raise error
 
 
 def _reached(work: Slices) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class Crew:
     def _work(self) -> None:
         try:
             with self._connect() as database, probing(self._connect, self._pace.probe, longest_attempt_ms(database)) as probe:
+                database.hold_nothing_in_silence()
                 if probe is not None:
                     self.probes.append(probe)
                 relocator = Relocator(database, self._run, self._pace, self._stops, before=self._before, earlier=self._earlier, probe=probe)

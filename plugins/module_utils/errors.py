@@ -67,8 +67,10 @@ class StepFailed(MultischemaError):
     """A step could not be done; its transaction was rolled back and the database is as the journal says.
 
     :param step_id: the step, for example ``move:public.orders``.
+    :param connection_lost: it is not known here whether the step was done; the journal knows.
     """
 
-    def __init__(self, step_id: str, found: str, why: str = "", remedy: str = "") -> None:
+    def __init__(self, step_id: str, found: str, why: str = "", remedy: str = "", *, connection_lost: bool = False) -> None:
         super().__init__(found, why, remedy)
         self.step_id = step_id
+        self.connection_lost = connection_lost

@@ -7,18 +7,20 @@ lives, so that the lease of a killed run ends by itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict, step_to_dict
-from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import CHECK_VIOLATION, NOT_NULL_VIOLATION, Database
 
 FORMAT = 1
+OVERRIDE = "promotion_override"  # among what was accepted: that the migration went on without a receipt of the environment before
 LEASE_SECONDS = 20  # longer than any pause between two renewals of a live run, short enough to wait for after a kill
 
 # Each one statement: a subscriber of a publication FOR ALL TABLES needs them too.
@@ -32,7 +34,8 @@ JOURNAL_TABLES = (
     f"""CREATE TABLE {JOURNAL_SCHEMA}.step (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL, run text NOT NULL, phase int NOT NULL,
   definition jsonb NOT NULL, identity jsonb NOT NULL, attempts int NOT NULL,
-  done_at timestamptz NOT NULL DEFAULT clock_timestamp(), undone_at timestamptz, undone_by text
+  done_at timestamptz NOT NULL DEFAULT clock_timestamp(), undone_at timestamptz, undone_by text,
+  CHECK ((undone_at IS NULL) = (undone_by IS NULL))
 ) WITH (toast_tuple_target = 8160)""",  # a row is written in every step, and compressing it would take longer than all the rest of that
     f"""CREATE TABLE {JOURNAL_SCHEMA}.accepted (
   run text NOT NULL, finding text NOT NULL, object text NOT NULL, reason text NOT NULL, PRIMARY KEY (run, finding, object)
@@ -48,6 +51,16 @@ COMMENT ON SCHEMA {JOURNAL_SCHEMA} IS 'dbops.multischema: what the running migra
 CREATE UNIQUE INDEX step_done_once ON {JOURNAL_SCHEMA}.step (id) WHERE undone_at IS NULL;
 GRANT ALL ON ALL TABLES IN SCHEMA {JOURNAL_SCHEMA} TO CURRENT_USER;
 INSERT INTO {JOURNAL_SCHEMA}.journal (format) VALUES ({FORMAT})
+"""
+
+_STALL = ("longest_stall_ms", "longest_stall_on")
+_RUNS = f"""
+SELECT r.id, r.door, r.operator, r.version, to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+       to_char(r.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+       round(extract(epoch FROM r.finished_at - r.started_at)::numeric, 3)::float8, r.outcome,
+       count(s.seq), COALESCE(sum(s.attempts - 1), 0)::int, r.longest_stall_ms, r.longest_stall_on
+  FROM {JOURNAL_SCHEMA}.run AS r LEFT JOIN {JOURNAL_SCHEMA}.step AS s ON s.run = r.id AND s.undone_at IS NULL
+ GROUP BY r.id ORDER BY r.started_at, r.id
 """
 
 # Advisory locks belong to one database, so one key is enough: "mult" in ASCII.
@@ -149,28 +162,41 @@ class Journal:
 
         :raises JournalError: when this run's lease is gone; the caller's transaction must be rolled back.
         """
-        written = self.database.prepared(
+        with _or_lease_lost():
+            self.database.execute(self.recording(run, step, identity, attempts))
+
+    def recording(self, run: str, step: Step, identity: Mapping[str, Any], attempts: int) -> str:
+        """The statement that writes a step as done, to be sent together with others.
+
+        Where this run's lease is gone it fails (there is no step without a run), and so does all that comes behind it.
+        """
+        self.database.prepare(
             "multischema_record",
             # KEY SHARE lets the run renew its lease meanwhile, and keeps anyone from taking it before this commit.
             f"WITH lease AS (SELECT run FROM {JOURNAL_SCHEMA}.lease WHERE run = $1::text FOR KEY SHARE) "
             f"INSERT INTO {JOURNAL_SCHEMA}.step (id, run, phase, definition, identity, attempts) "
-            "SELECT $2::text, lease.run, $3::int, $4::jsonb, $5::jsonb, $6::int FROM lease RETURNING seq",
-            (run, step.id, step.phase, _json(step_to_dict(step)), _json(identity), attempts),
+            "VALUES ($2::text, (SELECT run FROM lease), $3::int, $4::jsonb, $5::jsonb, $6::int)",
         )
-        if not written:
-            raise _lease_lost()
+        parameters = (run, step.id, step.phase, _json(step_to_dict(step)), _json(identity), attempts)
+        return self.database.execution("multischema_record", parameters)
 
     def record_undone(self, run: str, entry: Entry) -> None:
-        """Write a step as undone; to be called inside the transaction that undoes it."""
-        written = self.database.prepared(
+        """Write a step as undone; to be called inside the transaction that undoes it.
+
+        :raises JournalError: as :meth:`record`.
+        """
+        with _or_lease_lost():
+            self.database.execute(self.recording_undone(run, entry))
+
+    def recording_undone(self, run: str, entry: Entry) -> str:
+        """The statement that writes a step as undone, like :meth:`recording`: no step is undone by nobody."""
+        self.database.prepare(
             "multischema_record_undone",
             f"WITH lease AS (SELECT run FROM {JOURNAL_SCHEMA}.lease WHERE run = $1::text FOR KEY SHARE) "
-            f"UPDATE {JOURNAL_SCHEMA}.step SET undone_at = clock_timestamp(), undone_by = lease.run FROM lease "
-            "WHERE seq = $2::bigint AND undone_at IS NULL RETURNING seq",
-            (run, entry.seq),
+            f"UPDATE {JOURNAL_SCHEMA}.step SET undone_at = clock_timestamp(), undone_by = (SELECT run FROM lease) "
+            "WHERE seq = $2::bigint AND undone_at IS NULL",
         )
-        if not written:
-            raise _lease_lost()
+        return self.database.execution("multischema_record_undone", (run, entry.seq))
 
     # --- runs ---
 
@@ -207,6 +233,26 @@ class Journal:
                 f"INSERT INTO {JOURNAL_SCHEMA}.accepted VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 (run, finding, obj, reason),
             )
+
+    def accepted(self, finding: str) -> list[dict[str, str]]:
+        """What a person has decided to live with, of one kind: ``object`` and ``reason``, each once."""
+        query = f"SELECT DISTINCT object, reason FROM {JOURNAL_SCHEMA}.accepted WHERE finding = %s ORDER BY 1, 2"
+        rows = self.database.rows(query, (finding,))
+        return [{"object": obj, "reason": reason} for obj, reason in rows]
+
+    def run_ids(self) -> list[str]:
+        """Every run that has begun here, in order."""
+        return [row[0] for row in self.database.rows(f"SELECT id FROM {JOURNAL_SCHEMA}.run ORDER BY started_at, id")]
+
+    def history(self) -> dict[str, Any]:
+        """Figures of each run, in order, and everything that was accepted. A run's ``steps`` are those that are in effect."""
+        runs = self.database.rows(_RUNS)
+        names = ("id", "door", "operator", "version", "started_at", "finished_at", "seconds", "outcome", "steps", "retries", *_STALL)
+        rows = self.database.rows(f"SELECT DISTINCT finding, object, reason FROM {JOURNAL_SCHEMA}.accepted ORDER BY 1, 2, 3")
+        return {
+            "runs": [dict(zip(names, run)) for run in runs],
+            "accepted": [{"finding": finding, "object": obj, "reason": reason} for finding, obj, reason in rows],
+        }
 
     def export(self) -> dict[str, Any]:
         """Everything that the journal holds, as plain data."""
@@ -268,9 +314,16 @@ def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, default=to_plain)
 
 
-def _lease_lost() -> JournalError:
-    return JournalError(
-        "This run has lost its lease: another run has taken over.",
-        "It was silent for longer than the lease lasts, so it was taken for dead.",
-        "Let the other run finish, then run again; what this step did was rolled back.",
-    )
+@contextlib.contextmanager
+def _or_lease_lost() -> Iterator[None]:
+    """Say why a step could not be written: the lease names no run, and a step without one breaks a constraint of the journal."""
+    try:
+        yield
+    except ServerRefused as error:
+        if error.sqlstate not in (NOT_NULL_VIOLATION, CHECK_VIOLATION):
+            raise
+        raise JournalError(
+            "This run has lost its lease: another run has taken over.",
+            "It was silent for longer than the lease lasts, so it was taken for dead.",
+            "Let the other run finish, then run again; what this step did was rolled back.",
+        ) from error

@@ -11,6 +11,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.connection impor
     ConnectionSettings,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConnectionFailed, ServerRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.silence import Silence
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST, trouble
 
 try:
     import psycopg2
@@ -35,8 +37,10 @@ SET jit = off
 """
 LATER_TIMEOUTS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
 
+CHECK_VIOLATION = "23514"
 DEADLOCK = "40P01"
 LOCK_NOT_AVAILABLE = "55P03"
+NOT_NULL_VIOLATION = "23502"
 QUERY_CANCELED = "57014"
 
 
@@ -48,6 +52,12 @@ def require_driver() -> None:
             "It is what speaks to PostgreSQL.",
             "apt-get install python3-psycopg2, or pip install psycopg2-binary; or set ansible_python_interpreter.",
         )
+
+
+def driver_version() -> str:
+    """The version of psycopg2, without what it was built with: ``2.9.10``."""
+    require_driver()
+    return str(vars(psycopg2)["__version__"]).split()[0]
 
 
 def _explain_failure(settings: ConnectionSettings, error: Exception) -> ConnectionFailed:
@@ -94,8 +104,10 @@ class Database:
         require_driver()
         self.settings = settings
         self._prepared: set[str] = set()
+        self._silence = Silence.of(settings.parameters)
         parameters: dict[str, Any] = {
             "connect_timeout": str(CONNECT_TIMEOUT_S),
+            **self._silence.client,
             **settings.parameters,
             "application_name": f"{APPLICATION_NAME} {purpose}".strip(),
             "client_encoding": "UTF8",
@@ -137,7 +149,11 @@ class Database:
                 "Upgrade the server first.",
             )
         later = [name for since, name in LATER_TIMEOUTS if version >= since]
-        self.execute("; ".join([SESSION, *(f"SET {name} = 0" for name in later)]))
+        self.execute("; ".join([SESSION, *(f"SET {name} = 0" for name in later), self._silence.server]))
+
+    def hold_nothing_in_silence(self) -> None:
+        """From now on the server gives up a transaction whose next message does not come; for sessions that take locks."""
+        self.execute(f"SET idle_in_transaction_session_timeout = {self._silence.idle_ms:d}")
 
     def rows(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
         """Run a statement and fetch everything.
@@ -250,5 +266,9 @@ def _refusal(error: Any, statement: str) -> ServerRefused:
     primary = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())
     detail = getattr(diagnostics, "message_detail", None) or ""
     hint = getattr(diagnostics, "message_hint", None) or ""
-    sqlstate = error.pgcode or ("08006" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "")
+    lost = isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
+    sqlstate = error.pgcode or (CONNECTION_LOST if lost else "")
+    known = trouble(sqlstate, primary)
+    if known is not None:
+        detail, hint = known
     return ServerRefused(f"PostgreSQL: {primary}" + (f" [{sqlstate}]" if sqlstate else ""), detail, hint, sqlstate, statement)

@@ -36,6 +36,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Probe, Reading
 from ansible_collections.dbops.multischema.plugins.module_utils.proof import (
     Former,
+    Place,
     identity_of,
     move_problems,
     moved_as_planned,
@@ -45,11 +46,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.proof import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 from ansible_collections.dbops.multischema.plugins.module_utils.standbys import Standbys, too_far_behind
-from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import failure, raise_if, too_late
+from ansible_collections.dbops.multischema.plugins.module_utils.step_failures import LACKING, failure, raise_if, too_late
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import problems_of_kind
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import OUT_OF_MEMORY
 
-RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED)
+RETRIED = (LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED, OUT_OF_MEMORY)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 LAG_POLL_S = 0.25
@@ -149,7 +151,7 @@ class Relocator:
     :param earlier: what earlier slices have spent, by the id of the step.
     :param probe: reads the tables of the step that is being tried.
     :param before: what stands now, by OID (`proof.read_former`), read for many steps at once. A step whose members are
-        all in it is sent as a whole, which takes three messages instead of a dozen; others one statement at a time.
+        all in it is sent as a whole, which takes two messages instead of a dozen; others one statement at a time.
 
     ``unfinished`` is the step that was being tried when the work was stopped.
     """
@@ -257,12 +259,12 @@ class Relocator:
                     continue
                 outcome.longest_wait_ms = max(outcome.longest_wait_ms, waited)
                 blockers = self._find_blockers(step)
-                outcome.waited_for = [str(blocker) for blocker in blockers]
+                outcome.waited_for = [LACKING] if error.sqlstate == OUT_OF_MEMORY else [str(blocker) for blocker in blockers]
                 long_attempt = way.clear(blockers, waited)
                 outcome.cancelled = way.cancelled
                 outcome.elapsed_ms = (time.monotonic() - started) * 1000
                 if earlier.spent_s + outcome.elapsed_ms / 1000 > self.pace.deadline_s:
-                    raise too_late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s) from error
+                    raise too_late(step, outcome.waited_for, earlier.attempts + outcome.attempts, self.pace.deadline_s, error) from error
                 if self._pause(outcome.attempts):
                     return None
                 outcome.attempts += 1
@@ -284,7 +286,13 @@ class Relocator:
     def _find_blockers(self, step: Step) -> list[Blocker]:
         probe = self._probe.pid if self._probe else None
         oids = [member.oid for member in step.members if member.kind != "s"]
-        return [blocker for blocker in find_blockers(self.database, oids) if blocker.pid is None or blocker.pid != probe]
+        try:
+            found = find_blockers(self.database, oids)
+        except ServerRefused as error:
+            if error.sqlstate not in RETRIED:
+                raise
+            return []  # the lock table is too full even for the question
+        return [blocker for blocker in found if blocker.pid is None or blocker.pid != probe]
 
     def _pause(self, attempt: int) -> bool:
         """Wait before the next attempt. :returns: whether the work should stop instead."""
@@ -304,7 +312,7 @@ class Relocator:
     # --- the content of a step's transaction ---
 
     def _attempt_whole(self, task: Task, attempt: int, lock_timeout_ms: int) -> float:
-        """The step in three messages: all of its work with the proof, the journal, and the ``COMMIT``.
+        """The step in two messages: all of its work with the proof, and the journal with the ``COMMIT``.
 
         What stood before was read before the locks were held; so where it differs, that may have been someone else.
 
@@ -318,9 +326,7 @@ class Relocator:
             places = read_places(self.database, step, self.database.rows(message))
             if not moved_as_planned(self.database, step, task.undoes, self._before, places):
                 raise _Differs
-            identity = identity_of(step, self._before, places)
-            self._record(task, identity, attempt, views_of(step, places))
-            self.database.execute("COMMIT")
+            self.database.execute(f"{self._recording(task, places, attempt)};\nCOMMIT")
         return (time.monotonic() - started) * 1000
 
     def _attempt_singly(self, task: Task, attempt: int, lock_timeout_ms: int) -> float:
@@ -343,20 +349,27 @@ class Relocator:
             if step.kind == MoveTables.kind:
                 raise_if(move_problems(self.database, step, task.undoes, before, after), step)
             raise_if(problems_of_kind(self.database, step, task.undoes), step)
-            self._record(task, {str(oid): item for oid, item in after.items()}, attempt, None)
+            self._record(task, {str(oid): item for oid, item in after.items()}, attempt)
         return held
 
-    def _record(self, task: Task, identity: Mapping[str, Any], attempt: int, views: Mapping[str, Any] | None) -> None:
+    def _recording(self, task: Task, places: Mapping[int, Place], attempt: int) -> str:
+        """What writes the step as done or undone; it fails where that is not for this run to do."""
+        if task.entry is not None:
+            return self.journal.recording_undone(self.run, task.entry)
+        step, views = task.step, views_of(task.step, places)
+        moved = {**identity_of(step, self._before, places), "views": self._check_views(step) if views is None else views}
+        return self.journal.recording(self.run, step, moved, attempt)
+
+    def _record(self, task: Task, identity: Mapping[str, Any], attempt: int) -> None:
         """Write the step as done or undone.
 
         :param identity: of what it has moved, by OID.
-        :param views: what the views are known by, where they have been compared with their tables already.
         """
         step = task.step
         if task.entry is not None:
             self.journal.record_undone(self.run, task.entry)
             return
-        moved = {**identity, "views": self._check_views(step) if views is None else views} if step.kind == MoveTables.kind else {}
+        moved = {**identity, "views": self._check_views(step)} if step.kind == MoveTables.kind else {}
         self.journal.record(self.run, step, moved, attempt)
 
     def _check_views(self, step: Step) -> dict[str, Any]:

@@ -6,6 +6,7 @@ slices of a run together is the lease in the journal.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -14,8 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.aftermath import add_what_became_of_it
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
+    JournalError,
+    MultischemaError,
+    ServerRefused,
+    StepFailed,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal, Lease
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import require_room
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
@@ -32,19 +39,25 @@ from ansible_collections.dbops.multischema.plugins.module_utils.relocation impor
     check_pace,
     longest_attempt_ms,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.silence import SILENCE_S
 
 ADVISORY_LOCK_WAIT_S = 5.0
 ADVISORY_LOCK_POLL_S = 0.02  # the session of the slice before may still be ending
+LOST_WAIT_S = SILENCE_S + 10.0  # for a session whose client has vanished: until the server has noticed
 
 
 class StopSign:
-    """True once the slice should end: its time is up, someone asked for it, or its parent is gone.
+    """True once the slice should end: its time is up, someone asked for it, its parent is gone, or the window has ended.
 
     After ``kill -9`` of ansible-playbook its worker would go on alone; it notices that its parent process changes.
+
+    :param window_s: for how long steps may begin, in seconds; None for no end.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
+    def __init__(self, seconds: float, window_s: float | None = None) -> None:
+        now = time.monotonic()
+        self._until = now + seconds
+        self._window = None if window_s is None else now + window_s
         self._parent = os.getppid()
         self.interrupted = False
 
@@ -59,7 +72,12 @@ class StopSign:
     def __call__(self) -> bool:
         if os.getppid() != self._parent:
             self.interrupted = True
-        return self.interrupted or time.monotonic() >= self._until
+        return self.interrupted or self.window_ended or time.monotonic() >= self._until
+
+    @property
+    def window_ended(self) -> bool:
+        """Whether no step may begin any more."""
+        return self._window is not None and time.monotonic() >= self._window
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,7 @@ class Slice:
     :param end: whether nothing comes after these steps.
     :param drop: remove the journal and do nothing else; its content has been kept on the control node.
     :param tried: steps that earlier slices have tried: id → (for how long in seconds, how often).
+    :param window_s: for how long from now on steps may begin, in seconds; None for no end.
     :param most_locks: what the steps that may be at work at the same time take at most (`lock_budget.py`).
     """
 
@@ -86,18 +105,20 @@ class Slice:
     drop: bool = False
     tried: Mapping[str, Sequence[float]] = field(default_factory=dict)
     most_locks: int = 0
+    window_s: float | None = None
     accepted: Sequence[Sequence[str]] = ()
 
 
 def _take_advisory_lock(journal: Journal) -> None:
-    until = time.monotonic() + ADVISORY_LOCK_WAIT_S
+    started = time.monotonic()
     while not journal.lock():
-        if time.monotonic() > until:
-            lease = journal.lease() if journal.exists() else None
+        lease = journal.lease() if journal.exists() else None
+        silent = lease is None or lease.age_s > ADVISORY_LOCK_WAIT_S  # a run that works renews it every other second
+        if time.monotonic() - started > (LOST_WAIT_S if silent else ADVISORY_LOCK_WAIT_S):
             raise JournalError(
                 "Another run is working on this database" + (f": {lease.holder}" if lease else "") + ".",
                 "Two runs at once could undo each other's work.",
-                "Wait until it ends; a run that was killed ends within seconds.",
+                "Wait until it ends; a run that was killed, or has lost its network, ends within half a minute.",
             )
         time.sleep(ADVISORY_LOCK_POLL_S)
 
@@ -134,11 +155,12 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
 
     :param connect: opens a direct connection.
     :returns: ``outcomes``; ``already``, steps that were done before; ``waiting``, the steps that are being tried, with who
-        stands in their way; ``probe_off``, why no reader measures; ``interrupted``; ``lease`` where another run has it;
-        ``journal``, its export, at the end of a rollback.
+        stands in their way; ``probe_off``, why no reader measures; ``interrupted``; ``window_ended``, where steps are left;
+        ``lease`` where another run has it; ``journal``, its export, at the end of a rollback.
     :raises MultischemaError: with what was reached in its ``result``.
     """
     with connect() as database:
+        database.hold_nothing_in_silence()
         check_pace(database, pace)
         require_room(database, work.most_locks)
         journal = Journal(database)
@@ -154,10 +176,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             doing.run(database, steps, undo, workers)
         except MultischemaError as error:
             error.result = {"done": len(doing.outcomes), "changed": bool(doing.outcomes)}
-            if not database.broken:
-                doing.note_stall(journal)
-                journal.end_run(work.run, "failed")
-                journal.release_lease(work.run)
+            doing.end_failed(journal, error)
             raise
         doing.note_stall(journal)
         complete = len(doing.outcomes) == len(steps) + len(undo)
@@ -168,10 +187,16 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
             "waiting": [] if complete else [_plain(outcome) for outcome in doing.unfinished],
             "probe_off": doing.probe_off,
             "interrupted": stop.interrupted,
+            "window_ended": stop.window_ended and not (work.end and complete),
         }
-        if stop.interrupted or (work.end and complete):
-            result["journal"] = _leave(journal, work, "interrupted" if not complete else "completed")
+        if stop.interrupted or result["window_ended"] or (work.end and complete):
+            result["journal"] = _leave(journal, work, "completed" if complete and work.end else _cut_short(stop))
         return result
+
+
+def _cut_short(stop: StopSign) -> str:
+    """How a run has ended that has not done everything, as the journal says it."""
+    return "interrupted" if stop.interrupted else "window ended"
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
@@ -189,6 +214,7 @@ class _Doing:
     def __init__(self, connect: Callable[[], Database], work: Slice, pace: Pace, stop: StopSign) -> None:
         self._connect = connect
         self._run_id = work.run
+        self._undoes = work.door == "rollback"
         self._pace = pace
         self._stop = stop
         self._earlier = {step_id: HeadStart(float(spent), int(attempts)) for step_id, (spent, attempts) in work.tried.items()}
@@ -219,6 +245,18 @@ class _Doing:
         for outcome in working:
             self.outcomes.append(outcome)
         self.probe_off = next((probe.off for probe in probes if probe.off), self.probe_off)
+
+    def end_failed(self, journal: Journal, error: MultischemaError) -> None:
+        """End the run, and give its lease back; where the connection was lost, find out what has become of the step first."""
+        lost = journal.database.broken or (isinstance(error, StepFailed) and error.connection_lost)
+        if not lost:
+            with contextlib.suppress(ServerRefused):  # the error that is there already says more; the lease ends by itself
+                self.note_stall(journal)
+                journal.end_run(self._run_id, "failed")
+                journal.release_lease(self._run_id)
+        if lost or journal.database.broken:
+            journal.database.close()
+            add_what_became_of_it(error, self._connect, self._run_id, self._undoes)
 
     def note_stall(self, journal: Journal) -> None:
         """Keep the longest stall in the run's row of the journal."""

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ServerRefused, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import OUT_OF_MEMORY
+
+LACKING = "nobody in particular; the server has no room left for a lock (max_locks_per_transaction)"
 
 
 def raise_if(problems: Sequence[str], step: Step) -> None:
@@ -27,7 +30,8 @@ def failure(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
             step.id,
             f"{step.title}: the connection was lost. {error.found}",
             "The step's transaction and its journal row are one: either both are there or neither.",
-            "Run the same playbook again: it reads the journal and goes on with the next step.",
+            "Run the same playbook again, once the server can be reached: it reads the journal and goes on with the next step.",
+            connection_lost=True,
         )
     return StepFailed(
         step.id,
@@ -37,8 +41,15 @@ def failure(step: Step, error: ServerRefused, broken: bool) -> StepFailed:
     )
 
 
-def too_late(step: Step, waited_for: Sequence[str], attempts: int, deadline_s: float) -> StepFailed:
-    """A step that has not had its locks in time."""
+def too_late(step: Step, waited_for: Sequence[str], attempts: int, deadline_s: float, last: ServerRefused) -> StepFailed:
+    """A step that has not had its locks in time.
+
+    :param last: what the server has said to the last attempt.
+    """
+    if last.sqlstate == OUT_OF_MEMORY:
+        return StepFailed(
+            step.id, f"{step.title}: {last.found} for {deadline_s:g} s ({attempts} attempts). Nothing is half done.", last.why, last.remedy
+        )
     who = "; ".join(waited_for) or "sessions that come and go"
     return StepFailed(
         step.id,

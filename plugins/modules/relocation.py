@@ -74,10 +74,25 @@ options:
       - V(0) for not looking. It needs C(pg_monitor) to see standbys at all.
     type: float
     default: 5
+  window_end:
+    description:
+      - When the maintenance window ends, in ISO 8601 with a zone. No step begins after that; the one that is under way is finished, and
+        the task fails with what is done and how to go on. Empty for no end.
+      - Measured by the clock of the control node. O(state=rolled_back) is not held by it.
+    type: str
+    default: ""
   pending_schemas:
     description: In check mode only, that phase 1 of the same run would have done what is missing.
     type: bool
     default: false
+  override:
+    description: Why the phase begins without a receipt of the environment before, where it does; kept in the journal.
+    type: str
+    default: ""
+  promotes_from:
+    description: That environment.
+    type: str
+    default: ""
   slice:
     description: Set by the action plugin; what one call of the module has to do.
     type: dict
@@ -144,7 +159,10 @@ SPEC: dict[str, Any] = {
     "workers": {"type": "int", "default": 1},
     "probe": {"type": "bool", "default": True},
     "max_replay_lag_s": {"type": "float", "default": 5},
+    "window_end": {"type": "str", "default": ""},
     "pending_schemas": {"type": "bool", "default": False},
+    "override": {"type": "str", "default": ""},
+    "promotes_from": {"type": "str", "default": ""},
     "slice": {"type": "dict"},
 }
 
@@ -158,12 +176,13 @@ def work(door: Door) -> dict[str, Any]:
             "The plugin reads the plan and cuts the work into slices.",
             "Call it in a play as dbops.multischema.relocation; not with async, and not through ansible.legacy.",
         )
-    stop = StopSign(float(params["slice"]["seconds"]))
+    given = params["slice"]
+    stop = StopSign(float(given["seconds"]), None if given.get("window_s") is None else float(given["window_s"]))
     stop.watch()
     settings = door.settings()
     return run_slice(
         lambda: Database(settings, "relocation"),
-        Slice(**params["slice"]),
+        Slice(**given),
         Pace(params["lock_timeout_ms"], params["deadline_s"], params["probe"], params["max_replay_lag_s"]),
         params["workers"],
         stop,

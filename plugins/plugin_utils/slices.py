@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
@@ -27,6 +28,9 @@ class Slices:
     :param call: runs the module with a ``slice`` and returns its result.
     :param common: the parts of a slice that stay the same (run, door, plan_digest, operator, version, accepted).
     :param items: what is to be done, in order, each in plain form.
+    :param window_end: no step begins from then on, by the clock of this machine; None for no end.
+
+    After :meth:`run`, ``interrupted`` or ``window_ended`` say what has ended it before everything was done.
     """
 
     call: Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -35,12 +39,14 @@ class Slices:
     progress: Progress
     say: Callable[[str], None]
     interrupted: bool = False
+    window_ended: bool = False
     journal: Any = None
     most_locks: int = 0
+    window_end: datetime | None = None
     _tried: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Work until everything is done or someone stops it.
+        """Work until everything is done, someone stops it, or the window ends.
 
         :raises JournalError: when another run holds the lease, or ansible-playbook itself was killed.
         """
@@ -64,8 +70,9 @@ class Slices:
             self.journal = result.get("journal") or self.journal
             if left or len(self.items) > FIRST_STEPS or waiting:
                 self.progress.show(waiting)
-            if result.get("interrupted"):
-                self.interrupted = True
+            self.interrupted = bool(result.get("interrupted"))
+            self.window_ended = bool(result.get("window_ended"))
+            if self.interrupted or self.window_ended:
                 return
             if outcomes and not waiting:
                 size = min(MOST_STEPS, max(FIRST_STEPS, int(len(outcomes) / max(took - 0.5, 0.1) * SLICE_S)))
@@ -88,9 +95,12 @@ class Slices:
             "end": end,
             "tried": self._tried,
             "most_locks": self.most_locks,
+            "window_s": None,
         }
         watching_since: float | None = None
         while True:
+            if self.window_end is not None:
+                work["window_s"] = max(0.0, (self.window_end - datetime.now(UTC)).total_seconds())
             result = self.call(work)
             lease = result.get("lease")
             if not lease:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration import fault_page, tallies
 from tests.integration.databases import MAJORS, TEMPLATE, ServerPool, Target, new_database
 from tests.integration.movers import ORDINARY, SUPERUSER, dismiss, of_an_empty, of_the_sample
 from tests.integration.playbooks import Playbooks
@@ -40,6 +41,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Playbooks first: what takes longest must not begin last, when the other worker has nothing left to do."""
     items.sort(key=lambda item: item.get_closest_marker("playbook") is None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the fault matrices have counted; on request publish it."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind) if report.when == "call"]
+    found = tallies.collected(reports)
+    if not found:
+        return
+    terminalreporter.section("faults")
+    for tally in found:
+        terminalreporter.write_line(tallies.line(tally))
+    terminalreporter.write_line(tallies.total(found))
+    if tallies.page_wanted() and not terminalreporter.getreports("failed") and not terminalreporter.getreports("error"):
+        fault_page.PAGE.write_text(fault_page.page(found), encoding="utf-8")
+        terminalreporter.write_line(f"written: {fault_page.PAGE.relative_to(Path.cwd())}")
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def shop(empty: Target) -> Core:
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "singly"])
 def test_death_before_each_message_of_the_way_there(shop: Core, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
-    """A step is sent in three messages; where that is not possible, statement by statement."""
+    """A step is sent in two messages; where that is not possible, statement by statement."""
     steps = len(shop.plan().steps)
     before, stride = state(shop.target), STRIDES[shop.target.server.major]
     if not whole:

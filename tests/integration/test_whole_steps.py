@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils import relocation_slice
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.proof import read_former
 from tests.integration.core import Core, MortalDatabase
 from tests.integration.databases import Target
-from tests.integration.evidence import disagreements, journaled, require_same, state
+from tests.integration.evidence import JOURNAL, disagreements, journaled, require_same, state
 from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS
 from tests.integration.placements import sample as configured
 
@@ -26,8 +26,11 @@ def shop(empty: Target) -> Core:
     return Core(empty, SHOP)
 
 
-def once_read(monkeypatch: pytest.MonkeyPatch, target: Target, *statements: str) -> None:
-    """Let someone else run statements right after the core has read what stands before its steps."""
+def once_read(monkeypatch: pytest.MonkeyPatch, target: Target, *statements: str, known: bool = True) -> None:
+    """Let someone else run statements right after the core has read what stands before its steps.
+
+    :param known: whether the core gets to know what it has read; without that it does its steps statement by statement.
+    """
 
     def then(database: Database, steps: Any) -> Any:
         steps = list(steps)
@@ -35,7 +38,7 @@ def once_read(monkeypatch: pytest.MonkeyPatch, target: Target, *statements: str)
         if any(step.members for step in steps):
             target.execute(*statements)
             monkeypatch.setattr(relocation_slice, "read_former", read_former)
-        return former
+        return former if known else {}
 
     monkeypatch.setattr(relocation_slice, "read_former", then)
 
@@ -103,3 +106,61 @@ def test_the_statement_that_was_refused_is_named(shop: Core, monkeypatch: pytest
     shop.target.execute("DROP EVENT TRIGGER no_views")
     shop.apply()
     assert shop.left() == []
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["whole", "singly"])
+def test_a_run_that_has_lost_its_lease_moves_nothing_more_there_or_back(shop: Core, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """Another run has taken over: what this one does from now on must not be committed."""
+    taken = f"UPDATE {JOURNAL}.lease SET run = 'another'"
+    mended = f"DELETE FROM {JOURNAL}.lease"
+    once_read(monkeypatch, shop.target, taken, known=known)
+    with pytest.raises(JournalError, match="lost its lease"):
+        shop.apply()
+    assert not [step for step in journaled(shop.target) if step["kind"] == "move_tables"]
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+    shop.target.execute(mended)
+    shop.apply()
+    steps = len(journaled(shop.target))
+    once_read(monkeypatch, shop.target, taken, known=known)
+    with pytest.raises(JournalError, match="lost its lease"):
+        shop.roll_back()
+    assert len(journaled(shop.target)) == steps
+    assert disagreements(shop.target, SHOP_TARGETS) == []
+    shop.target.execute(mended)
+    shop.roll_back()
+
+
+# In the step itself someone changes what a column of the view gives; as superuser, so that it may.
+MEDDLING = """
+CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public.customers') AND relkind = 'v') THEN
+    {} ON public.customers {} pg_monitor;
+  END IF;
+END $$;
+CREATE EVENT TRIGGER meddle ON ddl_command_end WHEN TAG IN ('{}') EXECUTE FUNCTION meddle();
+"""
+OF_COLUMNS = "GRANT SELECT (id, region), UPDATE (region) ON customers TO pg_monitor"
+MEDDLERS = {
+    "gives where the table gives none": ("SELECT", MEDDLING.format("GRANT SELECT (name)", "TO", "CREATE VIEW")),
+    "gives one more": (OF_COLUMNS, MEDDLING.format("GRANT SELECT (name)", "TO", "CREATE VIEW")),
+    "gives more of the same column": (OF_COLUMNS, MEDDLING.format("GRANT INSERT (id)", "TO", "CREATE VIEW")),
+    "takes one": (OF_COLUMNS, MEDDLING.format("REVOKE SELECT (id)", "FROM", "GRANT")),
+}
+
+
+@pytest.mark.parametrize("how", MEDDLERS)
+def test_other_privileges_on_columns_of_a_view_are_noticed_before_the_commit(shop: Core, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    target, (given, meddling) = shop.target, MEDDLERS[how]
+    target.execute(given)  # all else the same, so that only the columns tell
+    before = state(target)
+    once_read(monkeypatch, target, meddling)  # the plan would refuse it
+    with pytest.raises(StepFailed, match=r"the view public\.customers has other column privileges than its table"):
+        shop.apply()
+    assert not [step for step in journaled(target) if step["id"] == "move:public.customers"]
+    assert target.value("SELECT relkind FROM pg_class WHERE oid = 'public.customers'::regclass") == "r", "the step has left something"
+    assert disagreements(target, SHOP_TARGETS) == []
+    target.execute("DROP EVENT TRIGGER meddle", "DROP FUNCTION meddle")
+    shop.apply()
+    shop.roll_back()
+    require_same(before, state(target))

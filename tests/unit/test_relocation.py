@@ -11,20 +11,20 @@ import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils import relocation, step_transaction
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError, StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError, ServerRefused, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import KEPT
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.proof import Former
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Outcome, Pace, Relocator, check_pace
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CreateSchema
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import LOCK_TABLE_FULL
 from tests.unit.builders import catalog, configuration, journaled, oid, partition, plan, table
 from tests.unit.fake_database import FakeDatabase, refusal
 from tests.unit.test_readiness import holder
 
 STEP = CreateSchema.build(TargetSchema("tenant"))
 OTHER = CreateSchema.build(TargetSchema("other"))
-RECORDED = {"multischema_record": [(1,)]}
 LOCK_TIMEOUT = "55P03"
 
 
@@ -54,7 +54,7 @@ class Server(FakeDatabase):
     """Refuses the first statements of a step with these SQLSTATEs, one an attempt."""
 
     def __init__(self, *refusals: str, blockers: list[Any] | None = None, **answers: Any) -> None:
-        super().__init__({**RECORDED, "pg_locks": blockers or [], "deadlock_timeout": [(1000,)], "pg_cancel_backend": [(True,)], **answers})
+        super().__init__({"pg_locks": blockers or [], "deadlock_timeout": [(1000,)], "pg_cancel_backend": [(True,)], **answers})
         self.left = list(refusals)
         self.on_execute = self._refuse
 
@@ -84,7 +84,8 @@ def test_a_step_and_its_journal_row_are_one_transaction(clock: Clock) -> None:
 
 
 def test_without_its_lease_a_step_is_rolled_back(clock: Clock) -> None:
-    database = Server(multischema_record=[])
+    database = Server()
+    database.on_execute = lambda text: _raise(refusal("23502")) if "multischema_record" in text else None
     with pytest.raises(JournalError, match="lost its lease"):
         list(relocator(database).apply([STEP]))
     assert database.sent[-1] == "ROLLBACK"
@@ -443,7 +444,7 @@ def test_many_problems_are_counted(clock: Clock) -> None:
 
 
 def test_an_undo_is_proved_and_journaled_in_the_same_transaction(clock: Clock) -> None:
-    database = Moving(identities("public"), identities("tenant"), multischema_record_undone=[(1,)])
+    database = Moving(identities("public"), identities("tenant"))
     (entry,) = journaled([MOVE])
     (outcome,) = relocator(database).roll_back([(entry, MOVE)])
     assert outcome.step_id == MOVE.id
@@ -451,7 +452,7 @@ def test_an_undo_is_proved_and_journaled_in_the_same_transaction(clock: Clock) -
 
 
 def test_an_undo_that_leaves_something_behind_is_rolled_back(clock: Clock) -> None:
-    database = Moving(identities("tenant"), identities("tenant"), multischema_record_undone=[(1,)])
+    database = Moving(identities("tenant"), identities("tenant"))
     (entry,) = journaled([MOVE])
     with pytest.raises(StepFailed, match="and not in public"):
         list(relocator(database).roll_back([(entry, replace(MOVE))]))
@@ -501,10 +502,11 @@ def whole(database: Whole, before: dict[int, Former] | None = None) -> Outcome:
 ALL_MOVED = [proof_row(member, "tenant") for member in SINGLE.members]
 
 
-def test_a_step_whose_objects_are_known_takes_three_messages(clock: Clock) -> None:
+def test_a_step_whose_objects_are_known_takes_two_messages(clock: Clock) -> None:
     database = Whole(*ALL_MOVED)
     assert whole(database).attempts == 1
-    assert [text.split("\n")[0] for text in database.sent] == ["BEGIN;", "multischema_record", "COMMIT"]
+    assert [text.split("\n")[0] for text in database.sent] == ["BEGIN;", "multischema_record;"]
+    assert database.sent[-1] == "multischema_record;\nCOMMIT"
     assert database.sent[0].split(";\n") == [*of_step(SINGLE, False, 50).statements[:-1], "multischema_moved_with_views"]
 
 
@@ -551,7 +553,8 @@ def test_a_view_that_is_not_the_same_at_first_sight_is_compared_thoroughly(clock
 
 
 def test_a_whole_step_without_its_lease_is_rolled_back(clock: Clock) -> None:
-    database = Whole(*ALL_MOVED, multischema_record=[])
+    database = Whole(*ALL_MOVED)
+    database.on_execute = lambda text: _raise(refusal("23502")) if "multischema_record" in text else None
     with pytest.raises(JournalError, match="lost its lease"):
         whole(database)
     assert database.sent[-1] == "ROLLBACK"
@@ -562,3 +565,33 @@ def test_what_was_not_read_before_is_done_one_statement_at_a_time(clock: Clock) 
     assert whole(database, before={}).attempts == 1
     assert database.count("BEGIN;") == 0
     assert "multischema_identities" in database.sent
+
+
+FULL = "53200"
+
+
+def test_a_full_lock_table_is_waited_for_like_a_lock(clock: Clock) -> None:
+    database = Server(FULL, FULL)
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.attempts == 3
+    assert len(clock.slept) > 0
+
+
+def test_a_lock_table_that_stays_full_ends_the_step_in_words(clock: Clock) -> None:
+    database = Server()
+
+    def refuse(statement: str) -> None:
+        if statement.startswith("CREATE SCHEMA"):
+            raise ServerRefused("PostgreSQL: out of shared memory [53200]", LOCK_TABLE_FULL.why, LOCK_TABLE_FULL.remedy, FULL)
+
+    database.on_execute = refuse
+    with pytest.raises(StepFailed, match=r"out of shared memory.*Nothing is half done") as caught:
+        list(relocator(database, deadline_s=3).apply([STEP]))
+    assert "max_locks_per_transaction" in caught.value.remedy
+    assert database.sent[-1] != "COMMIT"
+
+
+def test_a_lock_table_that_is_too_full_for_the_question_who_fills_it_is_waited_for_too(clock: Clock) -> None:
+    database = Server(FULL, blockers=refusal(FULL))  # type: ignore[arg-type]
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.attempts == 2
