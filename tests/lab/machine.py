@@ -114,7 +114,9 @@ def write_shim(directory: Path = STATE / "bin") -> Path:
     words: Sequence[str] = [*as_root(), "env", f'CONTAINERS_CONF="{CONFIGURATION}"', real]
     directory.mkdir(parents=True, exist_ok=True)
     script = directory / "podman"
-    text = f'#!/bin/sh\n# podman as the lab uses it (written by tests/lab/machine.py)\nexec {" ".join(words)} "$@"\n'
+    # Where a container's files are mounted nobody but root can look; without a mount Ansible copies by "podman cp".
+    unmounted = '[ "$1" != mount ] || exit 1\n' if as_root() else ""
+    text = f'#!/bin/sh\n# podman as the lab uses it (written by tests/lab/machine.py)\n{unmounted}exec {" ".join(words)} "$@"\n'
     if not script.exists() or script.read_text() != text:
         script.write_text(text)
         script.chmod(0o755)

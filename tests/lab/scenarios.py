@@ -95,7 +95,8 @@ def run(scenario: Scenario, state: Path = STATE) -> Outcome:
     """Run one scenario to its end; what it says goes into a file."""
     log, record = state / "logs" / f"{scenario.name}.log", state / "logs" / f"{scenario.name}.tests"
     log.parent.mkdir(parents=True, exist_ok=True)
-    record.unlink(missing_ok=True)
+    for old in (record, *log.parent.glob(f"{scenario.name}-*.log")):
+        old.unlink(missing_ok=True)
     # A directory of its own, so that scenarios side by side don't share molecule's notes; and none of an earlier run's:
     # it would believe that everything is prepared.
     notes = state / "molecule" / scenario.name
