@@ -13,7 +13,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_HOME := $(CURDIR)/.demo/ansible
 
 PYTEST_WORKERS ?= 2
-SOURCES := plugins tests
+SOURCES := plugins tests molecule
 
 .PHONY: help
 help: ## List the targets
@@ -26,7 +26,7 @@ demo: setup-demo ## Move a real sample database out of public on a throwaway ser
 	@$(BIN)/python -m tests.support.demo summary
 
 .PHONY: test
-test: lint test-unit test-property test-integration ## Everything that CI runs
+test: lint test-unit test-property test-integration test-lab ## Everything that CI runs
 
 .PHONY: lint
 lint: setup-dev ## ansible-lint (production), yamllint, ruff, mypy
@@ -34,6 +34,7 @@ lint: setup-dev ## ansible-lint (production), yamllint, ruff, mypy
 	$(BIN)/ruff format --check $(SOURCES)
 	MYPYPATH=.ansible/collections $(BIN)/mypy -p ansible_collections.dbops.multischema.plugins
 	MYPYPATH=.ansible/collections $(BIN)/mypy tests
+	MYPYPATH=.ansible/collections $(BIN)/mypy molecule
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --strict
 
@@ -44,6 +45,23 @@ test-unit: setup-dev ## The pure parts, without a server (seconds)
 .PHONY: test-integration
 test-integration: setup-dev setup-servers ## The real playbooks on real servers, 15, 16 and 18
 	$(BIN)/pytest tests/integration -n $(PYTEST_WORKERS) --dist loadgroup
+
+.PHONY: lab
+lab: setup-dev setup-lab ## Bring up ten Debian hosts with systemd, and say what to try on them
+	@$(BIN)/python -m tests.lab up
+
+.PHONY: molecule
+molecule: setup-dev setup-lab ## Every scenario on the lab's hosts, which stay up (SCENARIOS="rollback ssh" for some)
+	@$(BIN)/python -m tests.lab.scenarios $(SCENARIOS)
+
+.PHONY: test-lab
+test-lab: setup-dev setup-lab  # as CI runs it: the hosts are removed at the end
+	@$(BIN)/python -m tests.lab.scenarios --down
+
+.PHONY: lab-down
+lab-down: ## Remove the lab: hosts, network, images, keys and downloaded packages
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m tests.lab down --images; fi
+	rm -rf .lab
 
 .PHONY: faults
 faults: setup-dev setup-servers ## Make every fault at every boundary of every step, and write docs/faults.md (minutes)
@@ -64,7 +82,8 @@ test-property-long: setup-dev setup-servers ## 1,000 of them, others every time
 .PHONY: clean
 clean: ## Stop the sandbox server and remove what demo and tests have made (not other environments' artifacts)
 	@if [ -x $(BIN)/python ] && $(BIN)/python -c 'import psycopg2' 2>/dev/null; then $(BIN)/python -m tests.support.demo down; fi
-	rm -rf $(VENV) .demo artifacts/sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@if [ -d .lab ] && [ -x $(BIN)/python ]; then $(BIN)/python -m tests.lab down --images; fi
+	rm -rf $(VENV) .demo .lab artifacts/sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: requirements
@@ -75,10 +94,12 @@ requirements: setup-dev ## Pin and hash requirements*.in again
 	    --custom-compile-command 'make requirements' requirements$$part.in -o requirements$$part.txt; \
 	done
 
-.PHONY: setup-demo setup-dev setup-servers
+.PHONY: setup-demo setup-dev setup-servers setup-lab
 setup-demo:
 	@tests/support/setup.sh python requirements-demo.txt
 setup-dev:
 	@tests/support/setup.sh python requirements-dev.txt
 setup-servers:
 	@tests/support/setup.sh servers
+setup-lab:
+	@tests/support/setup.sh lab

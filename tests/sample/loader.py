@@ -72,7 +72,7 @@ def load(
         cursor.execute("SET LOCAL timezone = 'UTC'; SET LOCAL maintenance_work_mem = '256MB'; SET LOCAL work_mem = '64MB'")
         for file in sorted(SQL_DIR.glob("*.sql")):
             cursor.execute(_fill_in(file.read_text(), counts))
-        _set_role_defaults(cursor)
+        set_role_defaults(cursor)
     with connection, connection.cursor() as cursor:
         cursor.execute("ANALYZE")
         tables, rows = _count(cursor)
@@ -110,8 +110,11 @@ def _drop_everything(cursor: Cursor) -> None:
     )
 
 
-def _set_role_defaults(cursor: Cursor) -> None:
-    """Give a role a setting of its own in this database: a migration that sets others must not lose it."""
+def set_role_defaults(cursor: Cursor) -> None:
+    """Give a role a setting of its own in this database: a migration that sets others must not lose it.
+
+    It belongs to the database and not to what is in it, so a copy of the database has to be given it anew.
+    """
     cursor.execute("SELECT current_database()")
     database = sql.Identifier(str(_scalar(cursor)))
     cursor.execute(sql.SQL("ALTER ROLE app_worker IN DATABASE {} SET work_mem = '32MB'").format(database))

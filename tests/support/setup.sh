@@ -2,6 +2,7 @@
 # Sets up what the Makefile's targets need, and says what it installs.
 #   setup.sh python FILE   a virtual environment in .venv with the pinned and hashed requirements of FILE; for the tests' one also ssh-keygen
 #   setup.sh servers       PostgreSQL and PgBouncer from the distribution, for the integration tests
+#   setup.sh lab           podman and what builds its hosts, for the lab
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -71,8 +72,19 @@ setup_servers() {
   apt_install "${missing[@]}" || say "going on without: ${missing[*]}"
 }
 
+# Whether the lab can run here the lab says itself, in one line (python -m tests.lab check).
+setup_lab() {
+  local missing
+  command -v apt-get >/dev/null || return 0
+  missing=$(.venv/bin/python -m tests.lab missing)
+  [ -n "$missing" ] || return 0
+  # shellcheck disable=SC2086  # one word for each package
+  apt_install $missing || say "going on without: $missing"
+}
+
 case ${1:-} in
   python) setup_python "$2" ;;
   servers) setup_servers ;;
-  *) say "usage: setup.sh python FILE | servers" >&2; exit 2 ;;
+  lab) setup_lab ;;
+  *) say "usage: setup.sh python FILE | servers | lab" >&2; exit 2 ;;
 esac
