@@ -17,6 +17,7 @@ class ActionModule(DatabaseAction):
         "target_schemas": {"type": "list", "elements": "str"},
         "roles": {"type": "list", "elements": "str"},
         "gather_catalog": {"type": "bool", "default": False},
+        "gather_history": {"type": "bool", "default": False},
     }
 
     def work(self) -> dict[str, Any]:

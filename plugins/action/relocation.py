@@ -16,6 +16,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
     require_same_direction,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, PlanRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import OVERRIDE
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
@@ -26,10 +27,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Step,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
-from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json
+from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import (
     ARTIFACTS,
+    PROMOTION,
     DatabaseAction,
     Spec,
     shown,
@@ -60,6 +62,8 @@ class ActionModule(DatabaseAction):
         "max_replay_lag_s": {"type": "float", "default": 5.0},
         "window_end": {"type": "str", "default": ""},
         "pending_schemas": {"type": "bool", "default": False},
+        "override": {"type": "str", "default": ""},
+        "promotes_from": PROMOTION["promotes_from"],
     }
 
     def work(self) -> dict[str, Any]:
@@ -159,12 +163,14 @@ class ActionModule(DatabaseAction):
     def _slices(self, door: str, plan: Plan | None, steps: Sequence[Step], items: Sequence[Any], verb: str) -> Slices:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         accepted = [[f.id, f.object, f.accepted] for f in (plan.findings if plan else ()) if f.accepted is not None]
+        if self.options["override"] and plan is not None:
+            accepted.append([OVERRIDE, f"receipt of {self.options['promotes_from']}", self.options["override"]])
         common = {
             "run": f"{now}-{secrets.token_hex(2)}",
             "door": door,
             "plan_digest": plan.digest if plan else "",
             "operator": this_process(),
-            "version": VERSION,
+            "version": run_label(None if plan is None else self.configuration()),
             "accepted": accepted,
         }
         self.say(

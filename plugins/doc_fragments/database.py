@@ -155,3 +155,37 @@ options:
     elements: str
     default: []
 """
+
+    PROMOTION = r"""
+options:
+  promotes_from:
+    description: The environment whose receipt is demanded; none, if it is empty.
+    type: str
+    default: ""
+  promotes_from_host:
+    description:
+      - The host there whose receipt counts.
+      - By default the name of this host, with the name of that environment in the place of this one's.
+    type: str
+    default: ""
+  promotes_from_copy:
+    description: Whether that host is a physical copy of this server, so that both have one identifier.
+    type: bool
+    default: false
+  promotion_max_age_h:
+    description: How old a receipt may be when the migration begins, in hours.
+    type: float
+    default: 168
+  promotion_override:
+    description: The decision to go on without a receipt.
+    type: dict
+    suboptions:
+      reason:
+        description: Why, so that somebody else can understand it later.
+        type: str
+  allowed_signers:
+    description:
+      - File that says whose signatures count (ALLOWED SIGNERS in the manual page of ssh-keygen).
+      - By default C(allowed_signers.txt) in the directory of the inventory.
+    type: path
+"""

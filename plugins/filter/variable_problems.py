@@ -26,6 +26,7 @@ version_added: 0.1.0
 description:
   - Says for each variable that is unknown or has a value of the wrong type what is wrong and what to write instead.
   - Values of options with C(no_log) are never shown.
+  - A value that holds V(REPLACE_ME), as the secrets of the example inventories do, is a problem too.
 positional: _input, specification
 options:
   _input:
@@ -72,6 +73,7 @@ CHECKS = {
     "dict": check_type_dict,
     "list": check_type_list,
 }
+PLACEHOLDER = "REPLACE_ME"  # what the example inventories have in the place of a secret
 LONGEST_VALUE = 60  # characters of a wrong value that are shown
 
 
@@ -152,7 +154,9 @@ def _value(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[str]:
     if kind == "list" and isinstance(value, str) and option.get("options"):
         fits = False  # Ansible would split it at the commas
     wrong = f"{where} is {_shown(value, option)}: write {_wanted(option)}."
-    if not fits:
+    if isinstance(value, str) and PLACEHOLDER in value:
+        yield f"{where} is still {PLACEHOLDER}: write your own (docs/environments.md)."
+    elif not fits:
         yield wrong
     elif option.get("choices") and value not in option["choices"]:
         yield wrong + _suggestion(str(value), option["choices"])

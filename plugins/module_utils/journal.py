@@ -20,6 +20,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import CHECK_VIOLATION, NOT_NULL_VIOLATION, Database
 
 FORMAT = 1
+OVERRIDE = "promotion_override"  # among what was accepted: that the migration went on without a receipt of the environment before
 LEASE_SECONDS = 20  # longer than any pause between two renewals of a live run, short enough to wait for after a kill
 
 # Each one statement: a subscriber of a publication FOR ALL TABLES needs them too.
@@ -50,6 +51,16 @@ COMMENT ON SCHEMA {JOURNAL_SCHEMA} IS 'dbops.multischema: what the running migra
 CREATE UNIQUE INDEX step_done_once ON {JOURNAL_SCHEMA}.step (id) WHERE undone_at IS NULL;
 GRANT ALL ON ALL TABLES IN SCHEMA {JOURNAL_SCHEMA} TO CURRENT_USER;
 INSERT INTO {JOURNAL_SCHEMA}.journal (format) VALUES ({FORMAT})
+"""
+
+_STALL = ("longest_stall_ms", "longest_stall_on")
+_RUNS = f"""
+SELECT r.id, r.door, r.operator, r.version, to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+       to_char(r.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+       round(extract(epoch FROM r.finished_at - r.started_at)::numeric, 3)::float8, r.outcome,
+       count(s.seq), COALESCE(sum(s.attempts - 1), 0)::int, r.longest_stall_ms, r.longest_stall_on
+  FROM {JOURNAL_SCHEMA}.run AS r LEFT JOIN {JOURNAL_SCHEMA}.step AS s ON s.run = r.id AND s.undone_at IS NULL
+ GROUP BY r.id ORDER BY r.started_at, r.id
 """
 
 # Advisory locks belong to one database, so one key is enough: "mult" in ASCII.
@@ -222,6 +233,26 @@ class Journal:
                 f"INSERT INTO {JOURNAL_SCHEMA}.accepted VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 (run, finding, obj, reason),
             )
+
+    def accepted(self, finding: str) -> list[dict[str, str]]:
+        """What a person has decided to live with, of one kind: ``object`` and ``reason``, each once."""
+        query = f"SELECT DISTINCT object, reason FROM {JOURNAL_SCHEMA}.accepted WHERE finding = %s ORDER BY 1, 2"
+        rows = self.database.rows(query, (finding,))
+        return [{"object": obj, "reason": reason} for obj, reason in rows]
+
+    def run_ids(self) -> list[str]:
+        """Every run that has begun here, in order."""
+        return [row[0] for row in self.database.rows(f"SELECT id FROM {JOURNAL_SCHEMA}.run ORDER BY started_at, id")]
+
+    def history(self) -> dict[str, Any]:
+        """Figures of each run, in order, and everything that was accepted. A run's ``steps`` are those that are in effect."""
+        runs = self.database.rows(_RUNS)
+        names = ("id", "door", "operator", "version", "started_at", "finished_at", "seconds", "outcome", "steps", "retries", *_STALL)
+        rows = self.database.rows(f"SELECT DISTINCT finding, object, reason FROM {JOURNAL_SCHEMA}.accepted ORDER BY 1, 2, 3")
+        return {
+            "runs": [dict(zip(names, run)) for run in runs],
+            "accepted": [{"finding": finding, "object": obj, "reason": reason} for finding, obj, reason in rows],
+        }
 
     def export(self) -> dict[str, Any]:
         """Everything that the journal holds, as plain data."""

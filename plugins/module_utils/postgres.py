@@ -54,6 +54,12 @@ def require_driver() -> None:
         )
 
 
+def driver_version() -> str:
+    """The version of psycopg2, without what it was built with: ``2.9.10``."""
+    require_driver()
+    return str(vars(psycopg2)["__version__"]).split()[0]
+
+
 def _explain_failure(settings: ConnectionSettings, error: Exception) -> ConnectionFailed:
     """Turn libpq's message into what is wrong and what to do. libpq gives no SQLSTATE for a failed connection."""
     text = " ".join(str(error).split())

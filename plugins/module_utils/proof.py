@@ -38,9 +38,13 @@ SELECT {_PLACE_OF_STATISTICS}, json_build_object('schema', n.nspname, 'name', s.
 _MOVED = f"SELECT {_PLACE} FROM pg_catalog.pg_class c WHERE c.oid = ANY($1::oid[])"
 _MOVED_STATISTICS = f"SELECT {_PLACE_OF_STATISTICS} FROM pg_catalog.pg_statistic_ext s WHERE s.oid = ANY($1::oid[])"
 
-# Where a column of the table has privileges of its own, its name is left out here, and the view is compared thoroughly.
-_PLAIN_COLUMNS = COLUMNS.format("c.oid").replace("SELECT a.attname", "SELECT CASE WHEN a.attacl IS NULL THEN a.attname END", 1)
-_SAME_COLUMNS = f"{_PLAIN_COLUMNS} IS NOT DISTINCT FROM {COLUMNS.format('v.oid')}"
+# A column that has privileges of its own, of the table or of the view, never matches here: then the view is compared thoroughly.
+_BARE = "SELECT CASE WHEN a.attacl IS NULL THEN a.attname {} END"
+_PLAIN_COLUMNS, _PLAIN_VIEW_COLUMNS = (
+    COLUMNS.format(relation).replace("SELECT a.attname", _BARE.format(otherwise), 1)
+    for relation, otherwise in (("c.oid", ""), ("v.oid", "ELSE ''"))
+)
+_SAME_COLUMNS = f"{_PLAIN_COLUMNS} IS NOT DISTINCT FROM {_PLAIN_VIEW_COLUMNS}"
 _SAME_PRIVILEGES = (
     "CASE WHEN c.relacl IS NULL OR v.relacl IS NULL THEN c.relacl IS NULL AND v.relacl IS NULL AND c.relowner = v.relowner "
     "ELSE c.relacl @> v.relacl AND v.relacl @> c.relacl END"

@@ -38,6 +38,10 @@ options:
     description: Whether to return the catalog itself, packed, besides the figures.
     type: bool
     default: false
+  gather_history:
+    description: Whether to return the figures of all runs in the journal, packed.
+    type: bool
+    default: false
 seealso:
   - module: dbops.multischema.relocation_plan
 """
@@ -74,9 +78,20 @@ notes:
 journal:
   description:
     - Whether a migration has begun, how many of its steps are in effect, and who holds the lease.
+    - RV(journal.runs) lists the ids of all runs.
+    - RV(journal.overrides) lists the decisions by which it has gone on without a receipt of the environment before.
     - RV(journal.lease.holder_alive) says whether the holder's process runs on the control node; none when it is of another machine.
   type: dict
   returned: success
+driver:
+  description: The version of psycopg2 on the host that runs the module.
+  type: str
+  returned: success
+  sample: 2.9.10
+history:
+  description: Figures of each run in the journal, and what was accepted, compressed.
+  type: str
+  returned: when O(gather_history=true)
 catalog:
   description: The catalog, compressed (JSON, zlib, base64).
   type: str
@@ -90,10 +105,10 @@ entries:
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog, read_server
-from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry, Journal
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import OVERRIDE, Entry, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
-from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database, driver_version
 from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import know_again
 
 SPEC: dict[str, Any] = {
@@ -101,6 +116,7 @@ SPEC: dict[str, Any] = {
     "target_schemas": {"type": "list", "elements": "str", "default": []},
     "roles": {"type": "list", "elements": "str", "default": []},
     "gather_catalog": {"type": "bool", "default": False},
+    "gather_history": {"type": "bool", "default": False},
 }
 
 # Where things are that have moved, should someone have moved them on, or renamed a schema.
@@ -116,7 +132,7 @@ SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.o
 
 def _journal(database: Database) -> tuple[dict[str, Any], list[Entry]]:
     journal = Journal(database)
-    found: dict[str, Any] = {"exists": journal.exists(), "done": 0, "phases": {}, "lease": None}
+    found: dict[str, Any] = {"exists": journal.exists(), "done": 0, "phases": {}, "lease": None, "overrides": [], "runs": []}
     if not found["exists"]:
         return found, []
     entries = journal.done()
@@ -127,6 +143,8 @@ def _journal(database: Database) -> tuple[dict[str, Any], list[Entry]]:
     if lease is not None:
         found["lease"] = {**vars(lease), "live": lease.live}
     found["done"] = len(entries)
+    found["runs"] = journal.run_ids()
+    found["overrides"] = journal.accepted(OVERRIDE)
     return found, entries
 
 
@@ -144,7 +162,11 @@ def work(door: Door) -> dict[str, Any]:
             "notes": list(database.settings.notes),
             "journal": journal,
             "tables": database.value(_COUNT, (source,)),
+            "driver": driver_version(),
         }
+        if params["gather_history"]:
+            history = Journal(database).history() if journal["exists"] else {"runs": [], "accepted": []}
+            result["history"] = door.pack(history)
         if not params["gather_catalog"]:
             return {**result, "server": to_plain(read_server(database))}
         known = {entry.step.detail[key] for entry in entries for key in ("to", "schema") if key in entry.step.detail}

@@ -85,6 +85,14 @@ options:
     description: In check mode only, that phase 1 of the same run would have done what is missing.
     type: bool
     default: false
+  override:
+    description: Why the phase begins without a receipt of the environment before, where it does; kept in the journal.
+    type: str
+    default: ""
+  promotes_from:
+    description: That environment.
+    type: str
+    default: ""
   slice:
     description: Set by the action plugin; what one call of the module has to do.
     type: dict
@@ -153,6 +161,8 @@ SPEC: dict[str, Any] = {
     "max_replay_lag_s": {"type": "float", "default": 5},
     "window_end": {"type": "str", "default": ""},
     "pending_schemas": {"type": "bool", "default": False},
+    "override": {"type": "str", "default": ""},
+    "promotes_from": {"type": "str", "default": ""},
     "slice": {"type": "dict"},
 }
 

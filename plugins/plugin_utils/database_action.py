@@ -37,6 +37,17 @@ ARTIFACTS: Spec = {
     "artifacts_dir": {"type": "path", "default": "artifacts"},
     "environment": {"type": "str", "default": "default"},
 }
+# What promotion is about; each is taken from the inventory, too.
+PROMOTION: Spec = {
+    "promotes_from": {"type": "str", "default": ""},
+    "promotes_from_host": {"type": "str", "default": ""},
+    "promotes_from_copy": {"type": "bool", "default": False},
+    "promotion_max_age_h": {"type": "float", "default": 168.0},
+    "promotion_override": {"type": "dict", "options": {"reason": {"type": "str"}}},
+    "allowed_signers": {"type": "path"},
+    "signing_key": {"type": "path"},
+    "signing_principal": {"type": "str"},
+}
 
 display = Display()
 
@@ -57,6 +68,8 @@ class Observation:
         self.entries = [Entry(**{**entry, "step": step_from_dict(entry["step"])}) for entry in unpack(result["entries"])]
         self.journal: dict[str, Any] = result["journal"]
         self.connection: str = result["connection"]
+        self.driver: str = result["driver"]
+        self.history: dict[str, Any] = unpack(result["history"]) if "history" in result else {"runs": [], "accepted": []}
         self.before = rewind(self.catalog, self.done)
 
     @property
@@ -107,7 +120,7 @@ class DatabaseAction(ActionBase):
         spec = {**CONNECTION, **(CONFIGURATION if self.CONFIGURED else {}), **self.OPTIONS}
         given = {name: value for name, value in self._task.args.items() if value is not None}
         for name in spec:
-            if name not in given and (name in CONNECTION or name in CONFIGURATION or name in ARTIFACTS):
+            if name not in given and any(name in shared for shared in (CONNECTION, CONFIGURATION, ARTIFACTS, PROMOTION)):
                 value = self._templar.template(self._vars.get(PREFIX + name))
                 if value is not None and value != "":
                     given[name] = value
@@ -148,13 +161,14 @@ class DatabaseAction(ActionBase):
         """The configuration as a module takes it."""
         return {key: self.options[key] for key in CONFIGURATION}
 
-    def observe(self, configuration: Configuration | None = None) -> Observation:
+    def observe(self, configuration: Configuration | None = None, history: bool = False) -> Observation:
         """Read catalog and journal.
 
         :param configuration: what is asked for; None where only the journal matters.
+        :param history: whether the figures of all runs are wanted too.
         :raises JournalError: when a migration of another schema has begun in this database.
         """
-        options: dict[str, Any] = {"source_schema": self.options["source_schema"], "gather_catalog": True}
+        options: dict[str, Any] = {"source_schema": self.options["source_schema"], "gather_catalog": True, "gather_history": history}
         if configuration is not None:
             options.update(target_schemas=list(configuration.target_names), roles=list(configuration.named_roles))
         seen = Observation(self.module("catalog_info", options))
@@ -179,10 +193,10 @@ class DatabaseAction(ActionBase):
         """The environment's name."""
         return str(self.options["environment"])
 
-    def artifacts(self) -> Path:
-        """The directory for this environment and host."""
+    def artifacts(self, environment: str | None = None, host: str | None = None) -> Path:
+        """The directory for this environment and host, or for another one."""
         root = Path(os.path.expanduser(str(self.options["artifacts_dir"])))
-        return (Path.cwd() / root / self.environment / self.host).resolve()
+        return (Path.cwd() / root / (environment or self.environment) / (host or self.host)).resolve()
 
     def say(self, text: str) -> None:
         """Tell the person who watches; on stderr, so that what reads stdout is not disturbed."""

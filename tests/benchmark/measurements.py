@@ -48,7 +48,7 @@ class Results:
 
 def repeats_of(tables: int) -> int:
     """How often each case is measured: small ones vary more, large ones take long."""
-    return 15 if tables <= 100 else 5 if tables <= 2000 else 2
+    return 11 if tables <= 100 else 5 if tables <= 2000 else 2
 
 
 def expected_minutes(sizes: list[int]) -> float:

@@ -25,6 +25,7 @@ PLAYBOOKS = {
     "phase1": "phase1_schema_creation.yml",
     "phase2": "phase2_table_migration.yml",
     "verify": "verify.yml",
+    "promote": "promote.yml",
     "rollback": "rollback.yml",
     "site": "site.yml",
 }

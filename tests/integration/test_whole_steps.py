@@ -128,3 +128,39 @@ def test_a_run_that_has_lost_its_lease_moves_nothing_more_there_or_back(shop: Co
     assert disagreements(shop.target, SHOP_TARGETS) == []
     shop.target.execute(mended)
     shop.roll_back()
+
+
+# In the step itself someone changes what a column of the view gives; as superuser, so that it may.
+MEDDLING = """
+CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public.customers') AND relkind = 'v') THEN
+    {} ON public.customers {} pg_monitor;
+  END IF;
+END $$;
+CREATE EVENT TRIGGER meddle ON ddl_command_end WHEN TAG IN ('{}') EXECUTE FUNCTION meddle();
+"""
+OF_COLUMNS = "GRANT SELECT (id, region), UPDATE (region) ON customers TO pg_monitor"
+MEDDLERS = {
+    "gives where the table gives none": ("SELECT", MEDDLING.format("GRANT SELECT (name)", "TO", "CREATE VIEW")),
+    "gives one more": (OF_COLUMNS, MEDDLING.format("GRANT SELECT (name)", "TO", "CREATE VIEW")),
+    "gives more of the same column": (OF_COLUMNS, MEDDLING.format("GRANT INSERT (id)", "TO", "CREATE VIEW")),
+    "takes one": (OF_COLUMNS, MEDDLING.format("REVOKE SELECT (id)", "FROM", "GRANT")),
+}
+
+
+@pytest.mark.parametrize("how", MEDDLERS)
+def test_other_privileges_on_columns_of_a_view_are_noticed_before_the_commit(shop: Core, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    target, (given, meddling) = shop.target, MEDDLERS[how]
+    target.execute(given)  # all else the same, so that only the columns tell
+    before = state(target)
+    once_read(monkeypatch, target, meddling)  # the plan would refuse it
+    with pytest.raises(StepFailed, match=r"the view public\.customers has other column privileges than its table"):
+        shop.apply()
+    assert not [step for step in journaled(target) if step["id"] == "move:public.customers"]
+    assert target.value("SELECT relkind FROM pg_class WHERE oid = 'public.customers'::regclass") == "r", "the step has left something"
+    assert disagreements(target, SHOP_TARGETS) == []
+    target.execute("DROP EVENT TRIGGER meddle", "DROP FUNCTION meddle")
+    shop.apply()
+    shop.roll_back()
+    require_same(before, state(target))
