@@ -12,7 +12,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.connection impor
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConnectionFailed, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.silence import Silence
-from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST, trouble
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST, LOCK_TABLE_FULL, trouble
 
 try:
     import psycopg2
@@ -84,6 +84,7 @@ def _explain_failure(settings: ConnectionSettings, error: Exception) -> Connecti
          "postgresql)."),
         (("too many clients", "remaining connection slots"), "The server has no free connection.",
          "Free some, or raise max_connections; a migration needs one (and one for each further worker)."),
+        (("out of shared memory",), *LOCK_TABLE_FULL),
         (("starting up", "shutting down", "not yet accepting", "in recovery mode"),
          "The server is starting, stopping or recovering.", "Wait until it accepts connections and run again."),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.aftermath import add_what_became_of_it
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
+    ConnectionFailed,
     JournalError,
     MultischemaError,
     ServerRefused,
@@ -150,6 +151,16 @@ def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, 
     return steps, [], [item["id"] for item in items if item["id"] in done]
 
 
+def _connected(connect: Callable[[], Database], work: Slice) -> Database:
+    try:
+        return connect()
+    except ConnectionFailed as error:
+        if not work.begin:
+            error.why += " The steps that were done before stay done."
+            error.remedy += " Then run the same playbook again; it goes on where it stopped."
+        raise
+
+
 def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers: int, stop: StopSign) -> dict[str, Any]:
     """Do a slice.
 
@@ -159,7 +170,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         ``lease`` where another run has it; ``journal``, its export, at the end of a rollback.
     :raises MultischemaError: with what was reached in its ``result``.
     """
-    with connect() as database:
+    with _connected(connect, work) as database:
         database.hold_nothing_in_silence()
         check_pace(database, pace)
         require_room(database, work.most_locks)

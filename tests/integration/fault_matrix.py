@@ -135,7 +135,7 @@ class Matrix:
         core.expire_lease()
         core.apply()
         assert core.left() == [], f"boundary {boundary}: a plain second run does not complete it"
-        self._look(f"there again, boundary {boundary}")
+        assert len(journaled(self.target)) == core.steps
         if back:
             back = core.struck(boundary, back=True)
             self.tally.back += back

@@ -12,7 +12,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils import relocatio
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
 from tests.integration.databases import Target
 from tests.integration.evidence import JOURNAL, journaled
-from tests.integration.faults import BEFORE_BEGIN, IMPATIENT, Fault
+from tests.integration.faults import BEFORE_BEGIN, BEFORE_COMMIT, IMPATIENT, Fault
 from tests.integration.probes import Background
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class SecondRun(Fault):
     answer = "the second one is refused and told who is at work; the first one goes through"
     way_on = "wait for the first one"
     always = False
+    places = (BEFORE_BEGIN, BEFORE_COMMIT)
 
     def __init__(self) -> None:
         self._other: Any = None
@@ -117,6 +118,7 @@ class WindowEnds(Fault):
     how = "the maintenance window ends; the step that is under way is finished, no other begins, and the run says so"
     answer = "finishes the step that is under way, begins no other, and fails with what is done"
     way_on = "the same playbook in the next window, or `rollback.yml` at any time"
+    places = (BEFORE_BEGIN, BEFORE_COMMIT)
     both_ways = False  # whoever goes back is not held by it
     always = False  # it is no error of the core: the door makes one of it
 

@@ -43,6 +43,7 @@ def explained(monkeypatch: pytest.MonkeyPatch, text: str) -> ConnectionFailed:
         ('root certificate file "/ca.pem" does not exist\nEither provide the file, or change sslmode', "multischema_ca_cert"),
         ("FATAL:  sorry, too many clients already", "max_connections"),
         ("FATAL:  the database system is starting up", "Wait until"),
+        ("FATAL:  out of shared memory", "max_locks_per_transaction"),
         ("something that nobody has seen before", "Correct the connection settings"),
     ],
 )
