@@ -45,6 +45,10 @@ test-unit: setup-dev ## The pure parts, without a server (seconds)
 test-integration: setup-dev setup-servers ## The real playbooks on real servers, 15, 16 and 18
 	$(BIN)/pytest tests/integration -n $(PYTEST_WORKERS) --dist loadgroup
 
+.PHONY: faults
+faults: setup-dev setup-servers ## Make every fault at every boundary of every step, and write docs/faults.md (minutes)
+	MULTISCHEMA_FAULTS_PAGE=1 $(BIN)/pytest tests/integration/test_fault_matrix.py tests/integration/test_fault_sample.py -n $(PYTEST_WORKERS)
+
 .PHONY: bench
 bench: setup-dev ## Measure the core beside plain scripts, and write docs/benchmarks.md (BENCH_TABLES=100,1000 for a quick run)
 	$(BIN)/python -m tests.benchmark

@@ -6,11 +6,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible.utils.vars import load_extra_vars
+
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap_message
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import read_components
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, PROMOTION, DatabaseAction, Spec, shown
-from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import Demand, PromotionRefused, find_receipt
+from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import (
+    Demand,
+    PromotionRefused,
+    find_receipt,
+    host_before,
+    require_inventory,
+    require_other_environment,
+)
 from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion_override import override_reason
 from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import FOLDER, Identity, Receipt
 
@@ -26,6 +34,7 @@ class ActionModule(DatabaseAction):
 
     def work(self) -> dict[str, Any]:
         """Judge."""
+        require_inventory(load_extra_vars(self._loader))
         result = {"changed": False, "demanded": bool(self.options["promotes_from"]), "text": "", "refusal": "", "override": "", "notes": []}
         if not result["demanded"]:
             return result
@@ -42,14 +51,8 @@ class ActionModule(DatabaseAction):
 
     def _demand(self) -> Demand:
         environment = self.options["promotes_from"]
-        if environment == self.environment:
-            raise ConfigurationError(
-                f"multischema_promotes_from is {environment}, and so is multischema_environment.",
-                "An environment cannot vouch for itself.",
-                "Name the environment before this one, or leave multischema_promotes_from empty.",
-            )
-        # shop_production promotes from shop_staging; a host that is called alike everywhere, from its namesake.
-        host = self.options["promotes_from_host"] or self.host.replace(self.environment, environment)
+        require_other_environment(self.environment, environment)
+        host = self.options["promotes_from_host"] or host_before(self.host, self.environment, environment)
         server = self.options["database"]["server"]
         begun = int(self.options["database"]["journal"]["done"]) > 0
         return Demand(
@@ -60,6 +63,8 @@ class ActionModule(DatabaseAction):
             signers=Path(shown(self._signers())),
             components=read_components(self.configuration(), int(server["version_num"]), self.options["database"]["driver"]),
             database=Identity(str(server["system_identifier"]), int(server["database_oid"]), str(server["database"])),
+            copied=self.options["promotes_from_copy"],
+            runs=frozenset(self.options["database"]["journal"]["runs"]),
             max_age=None if begun else timedelta(hours=self.options["promotion_max_age_h"]),
             now=datetime.now(UTC).replace(microsecond=0),
         )

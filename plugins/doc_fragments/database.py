@@ -168,6 +168,10 @@ options:
       - By default the name of this host, with the name of that environment in the place of this one's.
     type: str
     default: ""
+  promotes_from_copy:
+    description: Whether that host is a physical copy of this server, so that both have one identifier.
+    type: bool
+    default: false
   promotion_max_age_h:
     description: How old a receipt may be when the migration begins, in hours.
     type: float

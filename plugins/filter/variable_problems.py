@@ -155,10 +155,7 @@ def _value(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[str]:
         fits = False  # Ansible would split it at the commas
     wrong = f"{where} is {_shown(value, option)}: write {_wanted(option)}."
     if isinstance(value, str) and PLACEHOLDER in value:
-        yield (
-            f"{where} still is the example's placeholder, {PLACEHOLDER}: write your own value, a secret into a file made by ansible-vault "
-            "(docs/environments.md)."
-        )
+        yield f"{where} is still {PLACEHOLDER}: write your own (docs/environments.md)."
     elif not fits:
         yield wrong
     elif option.get("choices") and value not in option["choices"]:

@@ -240,6 +240,10 @@ class Journal:
         rows = self.database.rows(query, (finding,))
         return [{"object": obj, "reason": reason} for obj, reason in rows]
 
+    def run_ids(self) -> list[str]:
+        """Every run that has begun here, in order."""
+        return [row[0] for row in self.database.rows(f"SELECT id FROM {JOURNAL_SCHEMA}.run ORDER BY started_at, id")]
+
     def history(self) -> dict[str, Any]:
         """Figures of each run, in order, and everything that was accepted. A run's ``steps`` are those that are in effect."""
         runs = self.database.rows(_RUNS)

@@ -78,6 +78,7 @@ notes:
 journal:
   description:
     - Whether a migration has begun, how many of its steps are in effect, and who holds the lease.
+    - RV(journal.runs) lists the ids of all runs.
     - RV(journal.overrides) lists the decisions by which it has gone on without a receipt of the environment before.
     - RV(journal.lease.holder_alive) says whether the holder's process runs on the control node; none when it is of another machine.
   type: dict
@@ -131,7 +132,7 @@ SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.o
 
 def _journal(database: Database) -> tuple[dict[str, Any], list[Entry]]:
     journal = Journal(database)
-    found: dict[str, Any] = {"exists": journal.exists(), "done": 0, "phases": {}, "lease": None, "overrides": []}
+    found: dict[str, Any] = {"exists": journal.exists(), "done": 0, "phases": {}, "lease": None, "overrides": [], "runs": []}
     if not found["exists"]:
         return found, []
     entries = journal.done()
@@ -142,6 +143,7 @@ def _journal(database: Database) -> tuple[dict[str, Any], list[Entry]]:
     if lease is not None:
         found["lease"] = {**vars(lease), "live": lease.live}
     found["done"] = len(entries)
+    found["runs"] = journal.run_ids()
     found["overrides"] = journal.accepted(OVERRIDE)
     return found, entries
 

@@ -41,6 +41,7 @@ ARTIFACTS: Spec = {
 PROMOTION: Spec = {
     "promotes_from": {"type": "str", "default": ""},
     "promotes_from_host": {"type": "str", "default": ""},
+    "promotes_from_copy": {"type": "bool", "default": False},
     "promotion_max_age_h": {"type": "float", "default": 168.0},
     "promotion_override": {"type": "dict", "options": {"reason": {"type": "str"}}},
     "allowed_signers": {"type": "path"},

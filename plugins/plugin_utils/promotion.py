@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature as ssh
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import Components, differing
 from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import (
@@ -20,6 +21,8 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import (
 )
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
+# What says which receipt is demanded. Given with -e, it would take the demand away and leave no trace.
+OF_THE_INVENTORY = ("promotes_from", "promotes_from_host", "promotes_from_copy", "promotion_max_age_h", "allowed_signers")
 SHOWN = 4  # receipts that count for nothing and that a message names
 
 
@@ -44,6 +47,8 @@ class Demand:
     :param signers: the allowed signers file.
     :param components: what is about to run.
     :param database: the database that it is about to run on.
+    :param copied: whether the database before may be a physical copy of this server, which has its identifier.
+    :param runs: ids of the runs that this database's journal knows.
     :param max_age: how old it may be; None where the migration has begun already, for going on must not depend on the calendar.
     :param now: the time.
     """
@@ -55,6 +60,8 @@ class Demand:
     signers: Path
     components: Components
     database: Identity
+    copied: bool
+    runs: frozenset[str]
     max_age: timedelta | None
     now: datetime
 
@@ -62,6 +69,33 @@ class Demand:
     def promote(self) -> str:
         """The command that makes a receipt."""
         return f"ansible-playbook -i inventory/{self.environment} playbooks/promote.yml"
+
+
+def require_inventory(extra_vars: Mapping[str, Any]) -> None:
+    """:raises ConfigurationError: when the command line says what is demanded, which is for the inventory to say."""
+    given = [f"multischema_{name}" for name in OF_THE_INVENTORY if f"multischema_{name}" in extra_vars]
+    if given:
+        raise ConfigurationError(
+            f"{', '.join(given)} may not be given with -e.",
+            "It decides which receipt is demanded; on a command line nobody would see later that it was another one.",
+            "Write it into the inventory, where changes are reviewed. To go on without a receipt there is multischema_promotion_override, "
+            "which keeps its reason.",
+        )
+
+
+def require_other_environment(here: str, before: str) -> None:
+    """:raises ConfigurationError: when an environment would vouch for itself."""
+    if here == before:
+        raise ConfigurationError(
+            f"multischema_promotes_from is {before}, and so is multischema_environment.",
+            "An environment cannot vouch for itself.",
+            "Name the environment before this one, or leave multischema_promotes_from empty.",
+        )
+
+
+def host_before(host: str, here: str, before: str) -> str:
+    """The host in the environment before: ``shop_staging`` for ``shop_production``; one that is called alike everywhere, itself."""
+    return host.replace(here, before)
 
 
 def find_receipt(demand: Demand) -> Receipt:
@@ -217,15 +251,25 @@ def _of_the_right_place(path: Path, receipt: Receipt, demand: Demand) -> Iterato
 
 
 def _of_another_database(path: Path, receipt: Receipt, demand: Demand) -> Iterator[PromotionRefused]:
-    if receipt.database.is_the_same_as(demand.database):
-        identity = demand.database
+    if not receipt.database.is_the_same_as(demand.database):
+        return
+    here = demand.database
+    found = f"The receipt {path} is of this very database: {here.name} (OID {here.oid}) of server {here.system_identifier}"
+    ours = sorted(demand.runs.intersection(receipt.runs))
+    if ours:
         yield PromotionRefused(
             "same_database",
-            f"The receipt {path} is of this very database: {identity.name} (OID {identity.oid}) of server {identity.system_identifier}.",
-            "A rehearsal takes place on another one. Either one of the two inventories leads to the wrong database, or "
-            f"{receipt.host} is a physical copy of this server, which has its identifier.",
-            "Compare the connections of both inventories. If it is a copy, restore it with pg_dump, or give it an identifier of its own "
-            "(initdb, or pg_resetwal as its manual says); once, multischema_promotion_override can say so.",
+            f"{found}; run {ours[0]} is in its journal.",
+            "A rehearsal takes place on another one, so one of the two inventories leads to the wrong database.",
+            "Compare the connections of both inventories.",
+        )
+    elif not demand.copied:
+        yield PromotionRefused(
+            "same_database",
+            f"{found}.",
+            f"A rehearsal takes place on another one. Either one of the two inventories leads to the wrong database, or {receipt.host} is "
+            "a physical copy of this server (a restored base backup, a snapshot), which has its identifier.",
+            "Compare the connections of both inventories. If it is a copy, say so in this one: multischema_promotes_from_copy: true",
         )
 
 
@@ -255,15 +299,15 @@ def _of_the_same_thing(path: Path, receipt: Receipt, demand: Demand) -> Iterator
     found = differing(receipt.components, demand.components)
     lines = [f"{name}:\n" + "\n".join(f"  - {line}" for line in changed) for name, changed in found.items()]
     remedies = {
-        "decisions": f"make both inventories say the same (the environments share group_vars/decisions.yml), or rehearse this in "
+        "decisions": f"Make both inventories say the same (the environments share group_vars/decisions.yml), or rehearse this in "
         f"{demand.environment} first",
-        "code": f"run the same checkout or collection as {demand.environment}, or rehearse this one there first",
-        "versions": "install the same versions, as requirements.txt pins them",
+        "code": f"Run the same checkout or collection as {demand.environment}, or rehearse this one there first",
+        "versions": "Install the same versions, as requirements.txt pins them",
     }
     yield PromotionRefused(
         next(iter(found)),
         f"The receipt {path.name} is not about what would run here; {', '.join(found)} differ from {demand.environment}'s.\n"
         + "\n".join(lines),
         f"Only what {demand.environment} has passed may run here.",
-        "; ".join(remedies[name] for name in found) + ".",
+        " ".join(f"{remedies[name]}." for name in found),
     )

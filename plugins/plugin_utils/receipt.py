@@ -70,6 +70,11 @@ class Receipt:
         """Who has signed it, as it says itself."""
         return self.made_by["principal"]
 
+    @property
+    def runs(self) -> list[str]:
+        """Ids of the runs that it is about."""
+        return [str(run["id"]) for run in self.results["runs"]]
+
     def to_bytes(self) -> bytes:
         """The file: JSON with sorted keys, so that the same content is the same bytes."""
         document = {
@@ -102,6 +107,8 @@ def parse_receipt(data: bytes) -> Receipt:
     try:
         receipt = _read(json.loads(data))
         same = receipt.to_bytes() == data
+        # What is read later has to be there.
+        _ = receipt.runs, [item["reason"] for item in receipt.overrides]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotAReceipt(f"it cannot be read ({type(error).__name__}: {error})") from error
     if not same:

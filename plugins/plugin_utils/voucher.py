@@ -173,7 +173,7 @@ def report_lines(receipt: Receipt, path: str) -> list[str]:
     retries = "1 retry" if figures["retries"] == 1 else f"{figures['retries']} retries"
     moved, checked = count_of(figures["tables_moved"], "table"), count_of(len(figures["checks"]), "check")
     lines = wrap(f"{receipt.environment}/{receipt.host} has passed, and {receipt.principal} vouches for it.")
-    lines += wrap(f"{moved} moved in {figures['seconds']:.1f} s, {retries}{noticed}; {checked} looked at, none failed.")
+    lines += wrap(f"{moved} moved in {figures['seconds']:.2f} s, {retries}{noticed}; {checked} looked at, none failed.")
     for item in receipt.overrides:
         lines += wrap(f"It says too that {receipt.environment} went on without a {item['instead_of']}: {item['reason']}")
     lines += wrap(f"Digest of code, decisions and versions: {receipt.components.digests['overall']}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration import databases
+from tests.integration import databases, fault_page, tallies
 from tests.integration.databases import TEMPLATE, ServerPool, Target, new_database
 from tests.integration.movers import dismiss, of_an_empty, of_the_sample
 from tests.integration.playbooks import Playbooks
@@ -72,7 +72,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.user_properties.append(("runs as", _why_not(item) or (who or SUPERUSER,)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def _say_as_whom(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests have run as whom, and list the reasons of those that did not also run as an ordinary role."""
     runs: Counter[tuple[str, ...]] = Counter()
     for reports in terminalreporter.stats.values():
@@ -96,6 +96,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Playbooks first: what takes longest must not begin last, when the other worker has nothing left to do."""
     items.sort(key=lambda item: item.get_closest_marker("playbook") is None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say as whom the tests have run, and print what the fault matrices have counted; on request publish it."""
+    _say_as_whom(terminalreporter)
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind) if report.when == "call"]
+    found = tallies.collected(reports)
+    if not found:
+        return
+    terminalreporter.section("faults")
+    for tally in found:
+        terminalreporter.write_line(tallies.line(tally))
+    terminalreporter.write_line(tallies.total(found))
+    if tallies.page_wanted() and not terminalreporter.getreports("failed") and not terminalreporter.getreports("error"):
+        fault_page.PAGE.write_text(fault_page.page(found), encoding="utf-8")
+        terminalreporter.write_line(f"written: {fault_page.PAGE.relative_to(Path.cwd())}")
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,15 @@ class Core:
 
     def connect(self) -> Database:
         """A connection of the core's own kind."""
-        return MortalDatabase(parse_url(self.target.url(self.user, self.password)), "test")
+        return MortalDatabase(parse_url(self.url()), "test")
+
+    def url(self) -> str:
+        """Where to connect."""
+        return self.target.url(self.user, self.password)
+
+    def stop_sign(self, seconds: float, window_s: float | None) -> StopSign:
+        """What ends a slice."""
+        return StopSign(seconds, window_s)
 
     def observe(self) -> tuple[Catalog, list[Entry]]:
         """The catalog as it is, and the journal."""
@@ -164,7 +172,7 @@ class Core:
         """One run, cut into slices as in a playbook, but without Ansible between them."""
 
         def call(work: Mapping[str, Any]) -> dict[str, Any]:
-            return run_slice(self.connect, Slice(**work), self.pace, workers, StopSign(work["seconds"]))
+            return run_slice(self.connect, Slice(**work), self.pace, workers, self.stop_sign(work["seconds"], work.get("window_s")))
 
         common = {
             "run": f"test-{os.urandom(4).hex()}",

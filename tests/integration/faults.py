@@ -1,132 +1,158 @@
-"""A run, its backend or the postmaster dies by SIGKILL at a boundary of a step: before BEGIN, before COMMIT, or behind it."""
+"""What can befall a run at a boundary of a step, each made for real; `FAULTS` lists them all."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 import psycopg2
 
-from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
-from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from tests.integration.core import Core
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from tests.integration.databases import Target, wait_until
-from tests.support.host import command_line
+from tests.support.host import ServerError, command_line
+from tests.support.servers import Server, find_binaries
 
-T = TypeVar("T")
-RUN, BACKEND, POSTMASTER = "run", "backend", "postmaster"
-FAULTS = (RUN, BACKEND, POSTMASTER)
+if TYPE_CHECKING:
+    from tests.integration.fated_core import Fate, FatedCore
 
-
-@dataclass
-class Fate:
-    """What dies, and at which boundary; ``where`` says which that was."""
-
-    fault: str
-    target: Target
-    left: int
-    where: str | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def reached(self, where: str, backend: int) -> bool:
-        """Count a boundary. :returns: whether it was this one, and the deed is done."""
-        with self.lock:
-            self.left -= 1
-            if self.left != -1:
-                return False
-            self.where = where
-        if self.fault == RUN:
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif self.fault == BACKEND:
-            os.kill(backend, signal.SIGKILL)
-            wait_until(lambda: not command_line(backend), "the backend is dead")
-        else:
-            self.target.server.kill()
-        return True
+BEFORE_BEGIN, BEFORE_COMMIT, BEHIND_COMMIT = "before BEGIN", "before COMMIT", "behind COMMIT"
+PLACES = (BEFORE_BEGIN, BEFORE_COMMIT, BEHIND_COMMIT)
+IMPATIENT = Pace(50, 0.3)
 
 
-class FatedDatabase(Database):
-    """A connection that meets its fate at a boundary of a transaction."""
+class Fault:
+    """One kind of fault.
 
-    fate: Fate
+    ``name`` for tests; ``title``, ``how``, ``answer`` and ``way_on`` for the published page; ``places``: at which boundaries it is
+    made; ``crashes``: whether the server crashes, so that sequences may skip values; ``majors``: on which PostgreSQL, the first that
+    is installed; ``always``: whether a run that meets it must end with an error; ``both_ways``: whether it can meet a rollback.
+    """
 
-    def execute(self, statement: str, parameters: Any = None) -> int:
-        """Send, unless it is time."""
-        return self._fated(statement, lambda: super(FatedDatabase, self).execute(statement, parameters))
-
-    def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        """Send, unless it is time."""
-        return self._fated(query, lambda: super(FatedDatabase, self).rows(query, parameters))
-
-    def _fated(self, statement: str, send: Callable[[], T]) -> T:
-        """A transaction's BEGIN may open a longer message, and its COMMIT may end one."""
-        backend = self._connection.info.backend_pid
-        text = statement.strip()
-        if text.startswith("BEGIN") and "READ ONLY" not in text:
-            self.fate.reached("before BEGIN", backend)
-        if not text.rstrip(";").endswith("COMMIT"):
-            return send()
-        self.fate.reached("before COMMIT", backend)
-        answer = send()
-        if self.fate.reached("behind COMMIT", backend):
-            super().execute("SELECT")  # the answer to COMMIT is lost: what comes back is that nobody is there any more
-        return answer
-
-
-@dataclass
-class FatedCore(Core):
-    """A migration that runs into one fault."""
-
-    fate: Fate | None = None
-
-    def connect(self) -> Database:
-        """A connection that will die, where there is a fate."""
-        if self.fate is None:
-            return super().connect()
-        database = FatedDatabase.__new__(FatedDatabase)
-        database.fate = self.fate
-        database.__init__(parse_url(self.target.url(self.user, self.password)), "test")  # type: ignore[misc]
-        return database
-
-    def struck(self, fault: str, boundary: int, decide: Callable[[], Callable[[], object]]) -> bool:
-        """Do what is decided until the boundary of that number; then wait until the server can be asked again.
-
-        :param boundary: from 0 on.
-        :returns: whether there was such a boundary.
-        :raises AssertionError: when the work failed without being struck, or was struck and didn't notice.
-        """
-        work = decide()
-        fate = self.fate = Fate(fault, self.target, boundary)
-        try:
-            if fault == RUN:
-                return self.killed_after(-1, work)
-            return self._struck_in_this_process(fate, work)
-        finally:
-            self.fate = None
-            self.target.server.start()
-            wait_until(lambda: accepts(self.target), "the server has recovered")
+    name: ClassVar[str]
+    title: ClassVar[str]
+    how: ClassVar[str]
+    answer: ClassVar[str]
+    way_on: ClassVar[str]
+    places: ClassVar[tuple[str, ...]] = PLACES
+    crashes: ClassVar[bool] = False
+    majors: ClassVar[tuple[int, ...]] = (18, 16, 15)
+    always: ClassVar[bool] = True
+    both_ways: ClassVar[bool] = True
+    settings: ClassVar[dict[str, str]] = {}
+    url_options: ClassVar[str] = ""
+    pace: ClassVar[Pace] = Pace(50, 30.0)
+    fate: Fate  # the run that meets it
 
     @staticmethod
-    def _struck_in_this_process(fate: Fate, work: Callable[[], object]) -> bool:
-        try:
-            work()
-        except MultischemaError as error:
-            if fate.where is None:
-                raise AssertionError(f"failed without being struck: {error}") from error
-            return True
-        assert fate.where is None, f"the {fate.fault} was killed {fate.where}, and the run did not notice"
-        return False
+    def why_not() -> str | None:
+        """What is missing on this machine to make it; None where nothing is."""
+        return None
+
+    def major(self) -> int:
+        """The version that it is made on."""
+        found = next((major for major in self.majors if find_binaries(major) is not None), None)
+        assert found is not None, "no PostgreSQL is installed"
+        return found
+
+    @contextlib.contextmanager
+    def server(self) -> Iterator[Server]:
+        """A server of its own, which may die. Without fsync: a process that dies loses nothing of what it has written."""
+        with Server(major=self.major(), fsync=False, settings=self.settings) as server:
+            yield server
+
+    def prepare(self, target: Target) -> None:
+        """Make a database ready for it."""
+
+    def begin(self, core: FatedCore, back: bool) -> None:
+        """Before a run that is to meet it is decided."""
+
+    def strike(self) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+    def answer_comes(self) -> bool:
+        """Whether a run that was struck behind ``COMMIT`` hears of it."""
+        return True
+
+    def heal(self, target: Target) -> None:
+        """Take it back, and wait until the server can be asked again."""
+        wait_until(lambda: accepts(target), "the server answers")
+
+    def judge(self) -> None:
+        """Hold what the run has said against what has befallen it.
+
+        :raises AssertionError: it did not notice, or said something else.
+        """
+        if self.always:
+            assert self.fate.error is not None, f"{self.name}, {self.fate.where}: the run did not notice"
+        if self.fate.error is not None:
+            assert "What to do: " in str(self.fate.error), f"{self.name}, {self.fate.where}: no way on is said: {self.fate.error}"
 
 
 def accepts(target: Target) -> bool:
-    """Whether the server lets someone in."""
+    """Whether the server lets someone in; it is started where it is down."""
     try:
+        target.server.start()
         target.execute("SELECT")
-    except psycopg2.OperationalError:
+    except (psycopg2.OperationalError, ServerError):
         return False
     return True
+
+
+class RunKilled(Fault):
+    """The client dies."""
+
+    name = "run"
+    title = "SIGKILL of the run"
+    how = "the process that speaks to the server is killed; the server notices that the connection is closed"
+    answer = "nothing more; the server undoes the step that was under way"
+    way_on = "the same playbook; it waits for the lease of the killed run, 20 s at most"
+    majors = (16, 18, 15)
+    always = False  # nobody is left to say anything
+
+    def strike(self) -> None:
+        """Die."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class BackendKilled(Fault):
+    """The server process of the run dies, and the server restarts all others."""
+
+    name = "backend"
+    title = "SIGKILL of its backend"
+    how = "the server process of the run is killed; PostgreSQL ends all others, recovers, and goes on"
+    answer = "fails, and says what the journal holds of the step, where it can be asked"
+    way_on = "the same playbook, once the server has recovered"
+    crashes = True
+
+    def strike(self) -> None:
+        """Kill it."""
+        os.kill(self.fate.backend, signal.SIGKILL)
+        wait_until(lambda: not command_line(self.fate.backend), "the backend is dead")
+
+    def answer_comes(self) -> bool:
+        """The answer to COMMIT is lost."""
+        return False
+
+
+class PostmasterKilled(Fault):
+    """The whole server dies."""
+
+    name = "postmaster"
+    title = "SIGKILL of the postmaster"
+    how = "postmaster and all its processes are killed; the server is started again and recovers"
+    answer = "fails, and says that nobody answers"
+    way_on = "start the server, then the same playbook"
+    crashes = True
+    majors = (15, 18, 16)
+
+    def strike(self) -> None:
+        """Kill all."""
+        self.fate.target.server.kill()
+
+    def answer_comes(self) -> bool:
+        """The answer to COMMIT is lost."""
+        return False

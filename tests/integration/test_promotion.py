@@ -33,6 +33,7 @@ def test_staging_follows_development_by_its_receipt(ladder: Ladder) -> None:
     development, staging = ladder.development, ladder.staging
     untouched = state(staging.target)
     staging.run("phase1").refused("There is no receipt of development", "playbooks/promote.yml")
+    staging.run("phase1", multischema_promotes_from="").refused("multischema_promotes_from may not be given with -e")
     require_same(untouched, state(staging.target))
 
     development.run("site").ok()
@@ -57,6 +58,7 @@ def test_staging_follows_development_by_its_receipt(ladder: Ladder) -> None:
         refused.refused("not about what would run here", 'multischema_placement[0].tables[1]: "orders" there, nothing here')
     said = staging.run("phase1", check=True, multischema_placement=others, multischema_unplaced="keep").ok()
     assert "A run without --check would stop here" in said.report
+    assert 'multischema_placement[0].tables[1]: "orders" there, nothing here' in said.report
     require_same(untouched, state(staging.target))
 
     followed = staging.run("site").ok()

@@ -308,8 +308,11 @@ class Server:
             password_file.write(self.password)
             password_file.flush()
             self._account.own(Path(password_file.name))
-            options = ["--no-locale", "--encoding=UTF8", "--auth=scram-sha-256", f"--pwfile={password_file.name}"]
+            options = [*self._initdb_options(), f"--pwfile={password_file.name}"]
             self._run("initdb", "--no-sync", *options, "-U", self.user, "-D", str(self.data_dir))
+
+    def _initdb_options(self) -> list[str]:
+        return ["--no-locale", "--encoding=UTF8", "--auth=scram-sha-256"]
 
     def _write_settings(self) -> None:
         # A short path of its own: the name of a Unix socket may have about 100 bytes, a checkout's path has no limit.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the Makefile's targets need, and says what it installs.
-#   setup.sh python FILE   a virtual environment in .venv with the pinned and hashed requirements of FILE
+#   setup.sh python FILE   a virtual environment in .venv with the pinned and hashed requirements of FILE; for the tests' one also ssh-keygen
 #   setup.sh servers       PostgreSQL and PgBouncer from the distribution, for the integration tests
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -47,6 +47,10 @@ setup_python() {
     fi
     say "making a virtual environment in .venv with $("$python" --version)"
     "$python" -m venv .venv
+  fi
+  # Receipts are signed and checked by ssh-keygen, in the tests too.
+  if [ "$requirements" = requirements-dev.txt ] && ! command -v ssh-keygen >/dev/null; then
+    apt_install openssh-client
   fi
   # A larger set of requirements includes the smaller ones, so the stamp of the larger one serves for them too.
   sum=$(cat requirements.txt requirements-demo.txt requirements-dev.txt | sha256sum | cut -c1-16)

@@ -15,7 +15,14 @@ import pytest
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature as ssh
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import Components
-from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import Demand, PromotionRefused, find_receipt
+from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import (
+    Demand,
+    PromotionRefused,
+    find_receipt,
+    host_before,
+    require_inventory,
+    require_other_environment,
+)
 from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion_override import override_reason
 from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import (
     Identity,
@@ -42,7 +49,7 @@ RECEIPT = Receipt(
     database=Identity("7300000000000000001", 16384, "shop"),
     server="17.4",
     components=COMPONENTS,
-    results={"tables_moved": 57, "longest_stall_ms": 31.5},
+    results={"tables_moved": 57, "longest_stall_ms": 31.5, "runs": [{"id": "r1"}, {"id": "r2"}]},
 )
 
 
@@ -86,6 +93,8 @@ def desk(tmp_path: Path) -> Desk:
         signers=signers,
         components=COMPONENTS,
         database=Identity("7400000000000000002", 16385, "shop"),
+        copied=False,
+        runs=frozenset(),
         max_age=timedelta(hours=168),
         now=NOW,
     )
@@ -248,7 +257,9 @@ def test_another_database_s_receipt(desk: Desk) -> None:
 
 def test_a_receipt_of_this_very_database(desk: Desk) -> None:
     desk.put(replace(RECEIPT, database=replace(desk.demand.database, name="renamed_since")))
-    desk.refused("same_database", "of this very database", "physical copy")
+    desk.refused("same_database", "of this very database", "physical copy", "multischema_promotes_from_copy: true")
+    assert find_receipt(replace(desk.demand, copied=True))
+    desk.refused("same_database", "run r1 is in its journal", copied=True, runs=frozenset({"r0", "r1"}))
 
 
 @pytest.mark.parametrize("identity", [("7400000000000000002", 16384), ("7300000000000000001", 16385)])
@@ -322,6 +333,28 @@ def test_everything_that_differs_is_said_at_once_and_not_without_end(desk: Desk)
     )
     said = str(desk.refused("decisions", "code:", "versions:", "and 37 more", components=changed))
     assert len(said.splitlines()) < 25
+
+
+# --- what is demanded ---
+
+
+def test_the_host_before_is_called_alike_with_the_other_environment_in_its_name() -> None:
+    assert host_before("shop_production", "production", "staging") == "shop_staging"
+    assert host_before("production-db.shop", "production", "staging") == "staging-db.shop"
+    assert host_before("shop", "production", "staging") == "shop"
+
+
+def test_an_environment_does_not_vouch_for_itself() -> None:
+    require_other_environment("production", "staging")
+    with pytest.raises(ConfigurationError, match="cannot vouch for itself"):
+        require_other_environment("staging", "staging")
+
+
+@pytest.mark.parametrize("name", ["promotes_from", "promotes_from_host", "promotes_from_copy", "promotion_max_age_h", "allowed_signers"])
+def test_what_is_demanded_is_for_the_inventory_to_say(name: str) -> None:
+    require_inventory({"multischema_promotion_override": {"reason": "…"}, "multischema_signing_key": "k", name: ""})
+    with pytest.raises(ConfigurationError, match=f"multischema_{name} may not be given with -e"):
+        require_inventory({f"multischema_{name}": ""})
 
 
 # --- overrides ---

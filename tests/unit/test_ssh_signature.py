@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature as ssh
 from ansible_collections.dbops.multischema.plugins.plugin_utils.ssh_signature import SignatureRefused
 from tests.support.ssh_keys import SIGNER, allow, make_key
+from tests.unit.repository import ROOT
 
 DATA = b'{"a receipt": true}\n'
 
@@ -110,6 +113,40 @@ def test_a_key_with_a_passphrase_signs_through_the_agent_and_never_asks(tmp_path
         assert kind_of(DATA, path, signers) == ""
     locked.unlink()  # the agent has it; the public half is enough
     assert "BEGIN SSH SIGNATURE" in ssh.sign(DATA, ssh.public_key(locked))
+
+
+ASKED_FOR_A_SIGNATURE = """
+import os
+import sys
+from pathlib import Path
+from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature as ssh
+os.login_tty(int(sys.argv[2]))
+ssh.PATIENCE_S = 10.0
+try:
+    ssh.sign(b"data", Path(sys.argv[1]))
+except ssh.SignatureRefused as error:
+    print("refused:", error)
+"""
+
+
+def test_not_even_on_a_terminal_somebody_is_asked_for_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    locked = make_key(tmp_path / "locked", passphrase="secret")
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ASKED_FOR_A_SIGNATURE, str(locked), str(theirs)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / ".ansible" / "collections")},
+        pass_fds=(theirs,),
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # the end of what a terminal says is an error
+        while part := os.read(ours, 4096):
+            said += part
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"refused: The key" in said
+    assert b"ssh-add" in said
 
 
 def test_a_key_that_cannot_be_used_is_refused_with_what_to_do(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,137 @@
+"""A sample of each fault through ansible-playbook, with the defaults that people get. Kills are in `test_kill.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from tests.integration.databases import new_database, wait_until
+from tests.integration.evidence import JOURNAL, disagreements, journaled, require_same, state
+from tests.integration.faults_of_networks import NetworkCut
+from tests.integration.faults_of_resources import DiskFull
+from tests.integration.placements import SAMPLE_TARGETS
+from tests.integration.playbooks import Playbooks, Running
+from tests.integration.probes import blocker, our_sessions
+from tests.sample import load
+from tests.support.disk import SmallDisk
+from tests.support.network import DistantServer, Network
+
+pytestmark = [pytest.mark.playbook, pytest.mark.no_role("what fails is a network, a disk, a lock table or a window, for whoever connects")]
+STEPS = 78
+IN_THE_WAY = "SELECT FROM students LIMIT 1"
+
+
+def _waits(running: Running) -> None:
+    wait_until(lambda: "In front:" in running.stderr() or not running.alive(), "the run has come to the session in its way")
+    assert running.alive(), running.wait().message
+
+
+def _completed_and_undone(playbooks: Playbooks, before: object) -> None:
+    """A plain second run completes it, and the rollback leads to the exact former state."""
+    target = playbooks.target
+    assert disagreements(target, SAMPLE_TARGETS) == []
+    assert len(journaled(target)) < STEPS
+    playbooks.run("phase2").ok()
+    assert len(journaled(target)) == STEPS
+    assert disagreements(target, SAMPLE_TARGETS) == []
+    playbooks.run("rollback").ok()
+    require_same(before, state(target))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def distant(tmp_path: Path) -> Iterator[Playbooks]:
+    """The sample behind a network that can be cut."""
+    missing = NetworkCut.why_not()
+    if missing:
+        pytest.skip(f"a network cannot be cut here: {missing}")
+    with Network() as network, DistantServer(network, major=NetworkCut().major(), fsync=False) as server:
+        target = new_database(server)
+        with target.session() as connection:
+            load(connection, "small")
+        playbooks = Playbooks(tmp_path / "user", target)
+        playbooks.connection["multischema_login_host"] = network.far
+        playbooks.configure()
+        yield playbooks
+
+
+def test_a_network_that_is_cut_ends_the_run_by_itself(distant: Playbooks) -> None:
+    target = distant.target
+    assert isinstance(target.server, DistantServer)
+    before = state(target)
+    distant.all("plan", "phase1")
+    with blocker(target, IN_THE_WAY):
+        running = distant.start("phase2")
+        _waits(running)
+        target.server.network.cut()
+        # Nobody says anything to either side, and both come to an end.
+        wait_until(lambda: our_sessions(target) == 0, "the server has noticed")
+        run = running.wait()
+        run.refused("What to do", "playbook again")
+        assert "Nothing is half done" in run.stderr
+    target.server.network.heal()
+    _completed_and_undone(distant, before)
+
+
+@pytest.mark.majors(18)
+def test_the_window_ends_in_the_middle(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    before = state(target)
+    playbooks.all("plan", "phase1")
+    # Read when the role begins: so long after the gate that has let it in.
+    end = "{{ '%Y-%m-%dT%H:%M:%S+00:00' | strftime(now().timestamp() + 4, utc=true) }}"
+    window = json.dumps({"table_migration_maintenance_window": {"end": end}})
+    with blocker(target, IN_THE_WAY):
+        run = playbooks.start("phase2", "-e", window).wait()
+        run.refused("The maintenance window has ended", f"of {STEPS} steps are done", "run the same playbook again", "rollback.yml")
+        assert "no step begins after that" in " ".join(run.stderr.split())
+    assert target.value(f"SELECT count(*) FROM {JOURNAL}.lease") == 0, "the lease is kept"
+    assert target.value(f"SELECT outcome FROM {JOURNAL}.run ORDER BY started_at DESC LIMIT 1") == "window ended"
+    over = {"start": "2020-01-01T00:00:00Z", "end": "2020-01-01T01:00:00Z"}
+    playbooks.run("phase2", multischema_maintenance_window=over).refused("is over", "What to do")
+    _completed_and_undone(playbooks, before)
+
+
+@pytest.mark.majors(16)
+def test_whoever_goes_back_is_not_held_by_the_window(playbooks: Playbooks) -> None:
+    before = state(playbooks.target)
+    playbooks.all("plan", "phase1", "phase2")
+    playbooks.run("rollback", multischema_maintenance_window={"start": "2020-01-01T00:00:00Z", "end": "2020-01-01T01:00:00Z"}).ok()
+    require_same(before, state(playbooks.target))
+
+
+@pytest.mark.majors(16)
+def test_a_full_lock_table_is_said_in_words(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    before = state(target)
+    playbooks.all("plan", "phase1")
+    with target.session() as greedy:
+        with blocker(target, IN_THE_WAY):
+            running = playbooks.start("phase2", multischema_deadline_s=15)
+            _waits(running)
+            with suppress(psycopg2.errors.OutOfMemory), greedy.cursor() as cursor:
+                cursor.execute("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 10000000) n")
+        running.wait().refused("out of shared memory", "max_locks_per_transaction", "pg_locks", "What to do")
+    _completed_and_undone(playbooks, before)
+
+
+@pytest.mark.majors(15)
+def test_a_full_disk_under_the_journal_is_said_in_words(playbooks: Playbooks) -> None:
+    missing = DiskFull.why_not()
+    if missing:
+        pytest.skip(f"a disk cannot be filled here: {missing}")
+    target = playbooks.target
+    with SmallDisk(1024) as disk:
+        target.execute(f"CREATE TABLESPACE journal_disk LOCATION '{disk.path}'")
+        target.execute(f"ALTER DATABASE {target.name} SET default_tablespace = journal_disk")
+        before = state(target)
+        playbooks.all("plan", "phase1")
+        disk.fill()
+        playbooks.run("phase2").refused("No space left on device", "undone whole", "Make room")
+        disk.empty()
+        _completed_and_undone(playbooks, before)
+        target.execute("DROP TABLESPACE journal_disk")
