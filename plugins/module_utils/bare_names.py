@@ -8,6 +8,7 @@ from dataclasses import replace
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import SharedName
 
 MOVING = ("relation", "type")  # what a migration moves; a row type has the OID of its relation here
+CHOSEN_AMONG_ALL = ("routine", "operator")  # by their arguments, and not only by their name
 Groups = Mapping[tuple[str, str], Sequence[SharedName]]
 
 
@@ -50,8 +51,8 @@ def changed_meanings(
         moves = destination if kind in MOVING else {}
         later = [(moves.get(n.oid, n.schema), n) for n in group]
         then = [(rank_after[schema], n) for schema, n in later if schema in rank_after]
-        if kind == "routine":
-            yield from _routines(there, then)
+        if kind in CHOSEN_AMONG_ALL:
+            yield from _chosen(there, then)
         elif there and then:
             was, becomes = _first(there), _first(then)
             if was.oid != becomes.oid:
@@ -62,8 +63,9 @@ def _first(ranked: Sequence[tuple[int, SharedName]]) -> SharedName:
     return min(ranked, key=lambda item: (item[0], item[1].oid))[1]
 
 
-def _routines(there: Sequence[tuple[int, SharedName]], then: Sequence[tuple[int, SharedName]]) -> Iterator[tuple[SharedName, SharedName]]:
-    """A call is settled among all routines of the path that take so many arguments; of equal ones the first schema's is taken."""
+def _chosen(there: Sequence[tuple[int, SharedName]], then: Sequence[tuple[int, SharedName]]) -> Iterator[tuple[SharedName, SharedName]]:
+    """A call is settled among all routines of the path that take so many arguments, and an expression among all operators of that name;
+    of equal ones the first schema's is taken."""
     was = {name.label: name for _, name in sorted(there, key=lambda item: -item[0])}
     becomes = {name.label: name for _, name in sorted(then, key=lambda item: -item[0])}
     for label, name in becomes.items():

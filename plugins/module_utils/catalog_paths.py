@@ -44,7 +44,7 @@ class SharedName:
     ``most`` are the numbers of arguments that a routine can be called with.
     """
 
-    kind: str  # relation, type, routine, operator, collation, text search configuration or dictionary
+    kind: str  # relation, type, routine, operator (class), collation, text search configuration or dictionary
     name: str
     schema: str
     oid: int

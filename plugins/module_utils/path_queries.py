@@ -44,7 +44,8 @@ SELECT r.rolname, r.rolsuper,
 """
 HAS_ADMIN = "pg_has_role(me.oid, r.oid, 'USAGE WITH ADMIN OPTION')"
 
-# Everything that is looked for along the path, by what it is called there.
+# Everything that is looked for along the path, by what it is called there. Operators of one name are rivals where their operands
+# are of the same categories (numbers, texts …), for then one may be taken for the other's operands; types of users are each their own.
 SHARED_NAMES = """
 WITH scope AS (
   SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname = ANY(%(schemas)s)
@@ -60,9 +61,13 @@ WITH scope AS (
          p.pronargs - p.pronargdefaults, CASE p.provariadic WHEN 0 THEN p.pronargs ELSE 100 END
     FROM pg_catalog.pg_proc p
   UNION ALL
-  SELECT 'operator', concat_ws(' ', l.typname, o.oprname, r.typname), o.oprnamespace, o.oid,
-         concat_ws(' ', l.typname, o.oprname, r.typname), 0, 0
+  SELECT 'operator', concat_ws(' ', CASE l.typcategory WHEN 'U' THEN l.typname ELSE l.typcategory::text END, o.oprname,
+                               CASE r.typcategory WHEN 'U' THEN r.typname ELSE r.typcategory::text END),
+         o.oprnamespace, o.oid, concat_ws(' ', l.typname, o.oprname, r.typname), 0, 0
     FROM pg_catalog.pg_operator o LEFT JOIN pg_catalog.pg_type l ON l.oid = o.oprleft LEFT JOIN pg_catalog.pg_type r ON r.oid = o.oprright
+  UNION ALL
+  SELECT 'operator class', a.amname || ' ' || c.opcname, c.opcnamespace, c.oid, quote_ident(c.opcname) || ' for ' || a.amname, 0, 0
+    FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_am a ON a.oid = c.opcmethod
   UNION ALL
   SELECT 'collation', collname, collnamespace, oid, quote_ident(collname), 0, 0 FROM pg_catalog.pg_collation
   UNION ALL

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from psycopg2 import sql
 
-from tests.integration.databases import Login, Target, new_database
+from tests.integration.databases import TEMPLATE, Login, Target, new_database
 from tests.integration.placements import OWNED_STATISTICS
 
 PASSWORD = "not a superuser's"
@@ -21,6 +21,7 @@ RIGHTS = {
     "views": "GRANT CREATE ON SCHEMA {source} TO {owners}",
     "monitor": "GRANT pg_monitor TO {mover}",
 }
+IN_EACH_DATABASE = ("login", "database", "source", "views")  # the others are of the whole server
 
 
 def right(name: str, target: Target, mover: str, owners: Iterable[str], source: str = "public") -> sql.Composed:
@@ -42,10 +43,21 @@ def ordinary(target: Target, owners: Iterable[str], source: str = "public", righ
     return replace(target, mover=login)
 
 
+OF_THE_SAMPLE = ("app_owner", "analytics_owner")
+
+
 def of_the_sample(target: Target) -> Target:
     """The sample database, migrated by an ordinary role; what a test makes in it is the application's."""
     target.execute(*OWNED_STATISTICS)
-    return replace(ordinary(target, ("app_owner", "analytics_owner")), owner="app_owner")
+    return replace(ordinary(target, OF_THE_SAMPLE), owner=OF_THE_SAMPLE[0])
+
+
+def twin_of_the_sample(target: Target) -> Target:
+    """Another sample database with the same roles and rights, in which the superuser works."""
+    fresh = new_database(target.server, TEMPLATE)
+    if target.mover is not None:
+        fresh.execute(*OWNED_STATISTICS, *(right(name, fresh, target.mover.user, OF_THE_SAMPLE) for name in IN_EACH_DATABASE))
+    return fresh
 
 
 def of_an_empty(target: Target) -> Target:
@@ -74,7 +86,7 @@ def twin(target: Target, template: str | None = None) -> Target:
     fresh = new_database(target.server, template)
     if target.mover is None or target.owner is None:
         return fresh
-    for name in ("login", "database", *(("source", "views") if template is None else ())):
+    for name in IN_EACH_DATABASE if template is None else ("login", "database"):
         fresh.execute(right(name, fresh, target.mover.user, (target.owner,)))
     _let_work(fresh, target)
     return replace(fresh, mover=target.mover, owner=target.owner)

@@ -100,11 +100,7 @@ PROBES = (
     plain("p_exists", "IF to_regclass('public.users') IS NULL THEN found_text := 'none'; END IF", answer="coalesce(found_text, 'there')"),
     plain("p_execute", "EXECUTE 'SELECT count(*)::text FROM public.users' INTO found_text", answer="found_text"),
     plain("p_format", "EXECUTE format('SELECT count(*)::text FROM %I.%I', 'public', 'users') INTO found_text", answer="found_text"),
-    plain(
-        "p_text",
-        "SELECT count(*)::text INTO found_text FROM ts_stat('SELECT to_tsvector(name) FROM public.users')",
-        answer="found_text",
-    ),
+    plain("p_text", "found_text := (SELECT count(*) FROM ts_stat('SELECT to_tsvector(name) FROM public.users'))", answer="found_text"),
     plain("p_stays", "TRUNCATE public.stays", "PERFORM 1 FROM pg_class WHERE relname = 'stays'"),
     plain("p_group_all", "PERFORM u.id, u.name, count(*) FROM users u GROUP BY u.id, u.name ORDER BY u.name"),
     plain("p_copy_query", "CREATE TEMP TABLE copied ON COMMIT DROP AS SELECT * FROM public.users"),

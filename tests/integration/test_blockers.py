@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import PER_STEP, locks_of
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, prepared_transactions
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from tests.integration.core import Core
@@ -209,16 +210,30 @@ def test_locks_are_counted_as_the_server_counts_them(empty: Target, monkeypatch:
     empty.execute(SHOP_SQL, *([] if empty.mover else [PUBLICATION_SQL]))
     core = Core(empty, SHOP, Pace(50, 30))
     held: dict[str, int] = {}
-    for name in ("record", "record_undone"):
+    recorded: list[str] = []
+    for name in ("recording", "recording_undone"):
         original = getattr(Journal, name)
 
-        def counting(journal: Journal, run: str, what: Any, *rest: Any, original: Any = original) -> None:
-            original(journal, run, what, *rest)
-            step = getattr(what, "step", what)
-            locks = journal.database.value("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND NOT fastpath")
-            held[step.id] = max(held.get(step.id, 0), locks)
+        def remembering(journal: Journal, run: str, what: Any, *rest: Any, original: Any = original) -> str:
+            recorded.append(getattr(what, "step", what).id)
+            return str(original(journal, run, what, *rest))
 
-        monkeypatch.setattr(Journal, name, counting)
+        monkeypatch.setattr(Journal, name, remembering)
+    execute = Database.execute
+
+    def counting(database: Database, statement: str, parameters: Any = None) -> int:
+        """Between the journal's row and the COMMIT, which may come in one message."""
+        row, commit, _ = statement.rpartition("COMMIT")
+        if not commit or not recorded:
+            return execute(database, statement, parameters)
+        if row:
+            execute(database, row)
+        locks = database.value("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND NOT fastpath")
+        step = recorded.pop()
+        held[step] = max(held.get(step, 0), locks)
+        return execute(database, commit)
+
+    monkeypatch.setattr(Database, "execute", counting)
     core.apply()
     steps = [entry.step for entry in core.observe()[1]]
     core.roll_back()

@@ -14,7 +14,7 @@ from tests.integration.faults import BackendKilled, Fault
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 from tests.integration.tallies import Record, publish
 
-pytestmark = pytest.mark.superuser_only("a server of its own that is crashed; as an ordinary role dies the run of test_kill_matrix")
+pytestmark = pytest.mark.own_roles("a server of its own, which faults strike; as an ordinary role dies the run of test_kill_matrix")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.integration.placements import SAMPLE_TARGETS, sample
 from tests.integration.tallies import Record, publish
 from tests.sample import load
 
-pytestmark = pytest.mark.superuser_only("a server of its own that is crashed; as an ordinary role dies the run of test_kill_matrix")
+pytestmark = pytest.mark.own_roles("a server of its own, which faults strike; as an ordinary role dies the run of test_kill_matrix")
 CASES = 2
 SEED = os.environ.get("MULTISCHEMA_FAULTS_SEED", "")
 UNLOGGED = "login_sessions"  # PostgreSQL empties it when it recovers from a crash

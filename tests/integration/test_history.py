@@ -11,6 +11,7 @@ from tests.integration.placements import SHOP, SHOP_SQL
 def test_the_journal_knows_its_runs_and_what_was_decided(empty: Target) -> None:
     empty.execute(SHOP_SQL)
     core = Core(empty, SHOP)
+    steps = len(core.plan().steps)
     work = core.apply()
     with core.connect() as database:
         journal = Journal(database)
@@ -21,7 +22,7 @@ def test_the_journal_knows_its_runs_and_what_was_decided(empty: Target) -> None:
         assert journal.run_ids() == [work.common["run"], "later"]
         assert journal.accepted(OVERRIDE) == [{"object": "receipt of staging", "reason": "why"}]
     first, second = history["runs"]
-    assert (first["id"], first["door"], first["outcome"], first["steps"]) == (work.common["run"], "phase2", "completed", 7)
+    assert (first["id"], first["door"], first["outcome"], first["steps"]) == (work.common["run"], "phase2", "completed", steps)
     assert first["seconds"] >= 0
     assert first["finished_at"] >= first["started_at"]
     assert first["retries"] >= 0

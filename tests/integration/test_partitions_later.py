@@ -8,7 +8,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import req
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 from tests.integration import movers
 from tests.integration.core import Core
-from tests.integration.databases import TEMPLATE, Target, new_database
+from tests.integration.databases import Target
 from tests.integration.evidence import require_same_schema, state
 from tests.integration.placements import SHOP_SQL, sample
 from tests.integration.placements import shop as shop_values
@@ -157,7 +157,7 @@ def test_the_playbooks_take_new_partitions_along(playbooks: Playbooks) -> None:
     assert _schema_of(target, "page_views_c") == "analytics"
     playbooks.run("verify").ok()
     playbooks.run("rollback").ok()
-    twin = new_database(target.server, TEMPLATE)
+    twin = movers.twin_of_the_sample(target)
     try:
         for number, name in enumerate("abc", 7):
             twin.execute(

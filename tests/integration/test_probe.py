@@ -88,6 +88,25 @@ def test_readers_do_not_part_the_way_back(shop: Core) -> None:
     assert reader.errors == []
 
 
+def test_a_reader_of_a_partition_by_its_old_name_waits_for_one_attempt_of_the_way_back(shop: Core) -> None:
+    """The attempt has locked the whole tree with the root's view when it comes to the partition's; it gives way, and not the reader."""
+    target = shop.target
+    shop.apply()
+    shop.pace = Pace(300, 30.0)
+    undone: list[Slices] = []
+    wanted = "SELECT count(*) FROM pg_locks WHERE relation = 'public.visits_2025'::regclass AND NOT granted"
+    with blocker(target, "COMMENT ON VIEW public.visits_2025 IS 'locked, and its table not yet'") as (_, reader):
+        work = Background(lambda: undone.append(shop.roll_back()))
+        wait_until(lambda: target.value(wanted) > 0, "the way back has come to the view")
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM public.visits_2025")
+            assert cursor.fetchone() == (30,)
+        reader.rollback()
+        work.finish()
+    assert undone[0].progress.retries >= 1
+    assert target.value("SELECT relkind FROM pg_class WHERE oid = 'public.visits_2025'::regclass") == "r"
+
+
 def test_what_the_application_could_not_read_is_counted(shop: Core) -> None:
     """Of a table without a view the old name is gone: that is what the application finds as well."""
     work = shop.apply()

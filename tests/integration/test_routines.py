@@ -359,8 +359,7 @@ UNREADABLE = (
     "SET check_function_bodies = off",
     "CREATE FUNCTION broken() RETURNS void LANGUAGE plpgsql AS $$ BEGIN selec 1 FROM users; END $$",
     "CREATE FUNCTION dynamic(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM ' || t; END $$",
-    # As the extension has it, where that is not installed.
-    "CREATE FUNCTION dblink_exec(text, text) RETURNS text LANGUAGE sql AS 'SELECT $2'",
+    "CREATE FUNCTION dblink_exec(text, text) RETURNS text LANGUAGE sql AS 'SELECT $2'",  # like the extension's
     "CREATE FUNCTION handed_on() RETURNS text LANGUAGE sql AS $$ SELECT dblink_exec('dbname=shop', 'TRUNCATE users') $$",
 )
 

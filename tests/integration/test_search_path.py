@@ -212,6 +212,12 @@ def test_the_path_of_a_database_is_set_only_where_no_role_overrides_it(shop: Sho
     left.roll_back()
 
 
+BACKWARDS = """
+CREATE OPERATOR CLASS {}.backwards FOR TYPE int USING btree AS
+  OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 btint4cmp(int, int)
+"""
+
+
 def test_a_bare_name_that_would_mean_something_else_is_refused(shop: Shop) -> None:
     target, web = shop.target, shop.role("web")
     target.execute(
@@ -224,19 +230,34 @@ def test_a_bare_name_that_would_mean_something_else_is_refused(shop: Shop) -> No
         "CREATE TYPE sales.mood AS ENUM ('bad')",
         "CREATE TABLE sales.plans (id int)",
         "CREATE TABLE sales.alone (id int)",
+        "CREATE OPERATOR public.#+# (FUNCTION = numeric_add, LEFTARG = numeric, RIGHTARG = numeric)",
+        "CREATE OPERATOR sales.#+# (FUNCTION = int4mi, LEFTARG = int, RIGHTARG = int)",  # which fits better
+        "CREATE OPERATOR public.#*# (FUNCTION = int4mul, LEFTARG = int, RIGHTARG = int)",
+        "CREATE OPERATOR sales.#*# (FUNCTION = int4pl, LEFTARG = int, RIGHTARG = int)",
+        "CREATE OPERATOR public.~~~ (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text)",
+        "CREATE OPERATOR sales.~~~ (FUNCTION = point_distance, LEFTARG = point, RIGHTARG = point)",  # for which nobody takes a text
+        *(BACKWARDS.format(schema) for schema in ("public", "sales")),
         sql.SQL("GRANT USAGE ON SCHEMA sales TO {}").format(sql.Identifier(web)),
     )
     core = shop.core(web)
     found = named(core.plan(), "search_path_ambiguous")
-    assert [f.object for f in found] == ["sales.mood", "sales.plans", "sales.tax(int4)"]
-    assert "public.plans" not in found[1].reason, "it is the moved table that is meant"
-    before = shop.asks(web, "SELECT tax(1)")
+    assert {f.object: f.reason.partition(" this ")[2].partition(" comes")[0] for f in found} == {
+        "sales.backwards for btree": "operator class",
+        "sales.int4 #*# int4": "operator",
+        "sales.int4 #+# int4": "operator",
+        "sales.mood": "type",
+        "sales.plans": "relation",
+        "sales.tax(int4)": "routine",
+    }
+    assert not any("public.plans" in f.reason for f in found), "it is the moved table that is meant"
+    asked = ("SELECT tax(1)", "SELECT 4 #*# 3", "SELECT (4 #+# 3)::int", "SELECT 'a' ~~~ 'a'")
+    before = [shop.asks(web, one) for one in asked]
     accepted = [{"finding": f.id, "object": f.object, "reason": "a test"} for f in found]
     core = shop.core(web, accept=accepted)
     digest = core.plan().digest
     core.apply()
     assert core.plan().digest == digest
-    assert (before, shop.asks(web, "SELECT tax(1)")) == (1, 2), "what was refused does happen"
+    assert (before, [shop.asks(web, one) for one in asked]) == ([1, 12, 7, True], [2, 7, 1, True]), "what was refused does happen"
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         shop.asks(web, "SELECT * FROM plans")
     core.roll_back()

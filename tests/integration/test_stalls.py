@@ -100,7 +100,7 @@ class _Watched(Database):
 
     def execute(self, statement: str, parameters: Any = None) -> int:
         """As usual, after the callback."""
-        if statement == "COMMIT":
+        if statement.endswith("COMMIT"):  # alone, or behind the journal's row
             _Watched.at_commit(self.rows("SELECT pg_backend_pid()")[0][0])
         return super().execute(statement, parameters)
 

@@ -43,12 +43,14 @@ def _let_time_pass(target: Target) -> None:
 
 
 def _resume(copy: Target) -> None:
-    """Let replay go on; what is replayed first may cancel the very statement that has asked for it."""
+    """Let replay go on; what is replayed first may cancel the very statement that has asked for it, and the next session as it begins."""
 
     def goes_on() -> bool:
-        with contextlib.suppress(psycopg2.errors.SerializationFailure):
+        with contextlib.suppress(psycopg2.errors.SerializationFailure, psycopg2.OperationalError):
             copy.execute("SELECT pg_wal_replay_resume()")
-        return not copy.value("SELECT pg_is_wal_replay_paused()")
+        with contextlib.suppress(psycopg2.errors.SerializationFailure, psycopg2.OperationalError):
+            return not copy.value("SELECT pg_is_wal_replay_paused()")
+        return False
 
     wait_until(goes_on, "replay goes on")
 

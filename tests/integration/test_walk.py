@@ -70,7 +70,6 @@ def _files(directory: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.ordinary
 def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
     target = playbooks.target
     before = state(target)

@@ -50,4 +50,6 @@ def cases(says: Says, fixtures: Iterable[str]) -> list[tuple[int, str]]:
         )
     majors, ordinary = EVERYWHERE if says.majors is None else (says.majors, says.majors[-1:])
     chosen = ordinary if says.ordinary is None else says.ordinary
+    if not majors or not chosen:
+        raise Undecided("a marker that names no version takes all runs away")
     return [(major, SUPERUSER) for major in majors] + [(major, ORDINARY) for major in chosen]

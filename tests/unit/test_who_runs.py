@@ -33,6 +33,8 @@ def test_a_test_that_would_run_as_superuser_alone_has_to_say_why() -> None:
         (Says(), ("server", "tmp_path")),
         (Says(majors=(18,)), ("server_pool",)),
         (Says(), ()),
+        (Says(majors=()), BOTH),
+        (Says(ordinary=()), BOTH),
         (Says(reason=""), BOTH),
         (Says(reason="superuser"), BOTH),
         (Says(reason=reason, ordinary=(18,)), BOTH),
