@@ -57,7 +57,7 @@ EXAMPLES = r"""
 - name: Vouch for it
   dbops.multischema.promotion_receipt:
     signing_key: ~/.ssh/id_ed25519
-    signing_principal: alice@example.com
+    signing_principal: you@example.com
     checks: "{{ verification.checks }}"
 """
 

@@ -49,7 +49,7 @@ def read_signer(key: str | None, principal: str | None) -> Signer:
             f"Nobody can tell whose the key {key} is: "
             + (f"multischema_signing_principal is {name!r}." if name else "its .pub file has no comment that is a name."),
             "The allowed signers file of the next environment lists keys by the name of their owner.",
-            "Set multischema_signing_principal to that name, for example alice@example.com (no spaces, commas or wildcards).",
+            "Set multischema_signing_principal to that name, for example you@example.com (no spaces, commas or wildcards).",
         )
     return Signer(path, name)
 

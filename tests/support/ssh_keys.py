@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 NAMESPACE = "dbops.multischema.promotion"
-SIGNER = "alice@example.com"
+SIGNER = "you@example.com"
 
 
 def make_key(path: Path, comment: str = SIGNER, passphrase: str = "") -> Path:

@@ -45,7 +45,7 @@ RECEIPT = Receipt(
     environment="staging",
     host="shop_staging",
     made_at=NOW - timedelta(hours=3),
-    made_by={"principal": SIGNER, "user": "alice", "machine": "control"},
+    made_by={"principal": SIGNER, "user": "operator", "machine": "control"},
     database=Identity("7300000000000000001", 16384, "shop"),
     server="17.4",
     components=COMPONENTS,
@@ -219,9 +219,9 @@ def test_an_unknown_signer(desk: Desk, tmp_path: Path) -> None:
 
 def test_a_signer_in_the_name_of_somebody_else(desk: Desk, tmp_path: Path) -> None:
     other = make_key(tmp_path / "other")
-    allow(desk.demand.signers, other, "bob@example.com")
+    allow(desk.demand.signers, other, "other@example.com")
     desk.put(RECEIPT, key=other)
-    desk.refused("other_signer", f"says that {SIGNER} has signed it, and the key is that of bob@example.com")
+    desk.refused("other_signer", f"says that {SIGNER} has signed it, and the key is that of other@example.com")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_key_is_needed(tmp_path: Path) -> None:
 def test_the_signer_is_who_is_named_or_whom_the_key_names(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key")
     assert voucher.read_signer(str(key), None) == voucher.Signer(key, SIGNER)
-    assert voucher.read_signer(str(key), "bob").principal == "bob"
+    assert voucher.read_signer(str(key), "operator").principal == "operator"
     nameless = make_key(tmp_path / "nameless", comment="")
     for principal in (None, "two words", "a*"):
         with pytest.raises(ConfigurationError, match="Nobody can tell whose the key"):
@@ -70,8 +70,8 @@ def test_the_migration_is_complete_and_nobody_is_at_work() -> None:
         voucher.require_complete(None, steps[:1], steps[1:])
     with pytest.raises(PlanRefused, match="nothing has been done here"):
         voucher.require_complete(None, [], [])
-    with pytest.raises(JournalError, match="bob@control, pid 7"):
-        voucher.require_complete({"live": True, "holder": "bob@control, pid 7", "run": "r"}, [], steps)
+    with pytest.raises(JournalError, match="operator@control, pid 7"):
+        voucher.require_complete({"live": True, "holder": "operator@control, pid 7", "run": "r"}, [], steps)
 
 
 @pytest.mark.parametrize(
