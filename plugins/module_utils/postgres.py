@@ -129,7 +129,9 @@ class Database:
             # Before all else: a database may have set a very short one, or put a schema in front in which someone else's
             # function bears a name that is used here.
             self.execute("SET statement_timeout = 0; SET search_path = pg_catalog")
-            version, backend_pid = self.rows("SELECT current_setting('server_version_num')::int, pg_backend_pid()")[0]
+            version, backend_pid, on_linux = self.rows(
+                "SELECT current_setting('server_version_num')::int, pg_backend_pid(), version() LIKE '%linux%'"
+            )[0]
         except ServerRefused as error:
             raise ConnectionFailed(
                 f"{self.settings.label} does not answer like a PostgreSQL database: {error.found}",
@@ -150,7 +152,7 @@ class Database:
                 "Upgrade the server first.",
             )
         later = [name for since, name in LATER_TIMEOUTS if version >= since]
-        self.execute("; ".join([SESSION, *(f"SET {name} = 0" for name in later), self._silence.server]))
+        self.execute("; ".join([SESSION, *(f"SET {name} = 0" for name in later), self._silence.server(version, on_linux=on_linux)]))
 
     def hold_nothing_in_silence(self) -> None:
         """From now on the server gives up a transaction whose next message does not come; for sessions that take locks."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 SILENCE_S = 20
 LEAST_IDLE_S = 2.0  # a machine under load may take its time between two messages of a transaction
 _PROBES = 3
+CHECKS_CLIENT_SINCE = 140000
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,23 @@ class Silence:
             "tcp_user_timeout": str(self.ms),
         }
 
-    @property
-    def server(self) -> str:
+    def server(self, version: int, *, on_linux: bool) -> str:
         """The same for the server's side of the session (manual, 20.3.2).
 
-        While a statement runs, a server looks for its client only if it is told to; it refuses to be told so by an operating
-        system that cannot see a closed connection.
+        While a statement runs, a server looks for its client only if it is told to, which version 14 has brought; it refuses
+        to be told so by an operating system that cannot see a closed connection.
+
+        :param version: as ``server_version_num`` has it.
         """
-        return (
-            f"SET tcp_keepalives_idle = {self._pace_s:d}; SET tcp_keepalives_interval = {self._pace_s:d}; "
-            f"SET tcp_keepalives_count = {_PROBES:d}; SET tcp_user_timeout = {self.ms:d}; "
-            f"SELECT pg_catalog.set_config(name, '{self._pace_s:d}s', false) FROM pg_catalog.pg_settings "
-            "WHERE name = 'client_connection_check_interval' AND pg_catalog.version() LIKE '%linux%'"
-        )
+        settings = {
+            "tcp_keepalives_idle": self._pace_s,
+            "tcp_keepalives_interval": self._pace_s,
+            "tcp_keepalives_count": _PROBES,
+            "tcp_user_timeout": self.ms,
+        }
+        if version >= CHECKS_CLIENT_SINCE and on_linux:
+            settings["client_connection_check_interval"] = self._pace_s * 1000
+        return "; ".join(f"SET {name} = {value:d}" for name, value in settings.items())
 
     @property
     def idle_ms(self) -> int:

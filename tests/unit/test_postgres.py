@@ -116,7 +116,7 @@ class FakeConnection:
         self.last = query
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        return [("12.9",)] if self.last.startswith("SHOW") else [(self.version, self.answering_pid)]
+        return [("12.9",)] if self.last.startswith("SHOW") else [(self.version, self.answering_pid, True)]
 
     def close(self) -> None:
         self.closed = 1

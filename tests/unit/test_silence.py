@@ -33,12 +33,13 @@ def test_all_probes_fit_into_the_silence_on_both_sides(ms: int) -> None:
     assert client["tcp_user_timeout"] == ms
     probing = client["keepalives_idle"] + client["keepalives_interval"] * client["keepalives_count"]
     assert probing * 1000 <= max(ms, 4000)
-    server = dict(re.findall(r"SET (\w+) = (\d+)", silence.server))
+    server = dict(re.findall(r"SET (\w+) = (\d+)", silence.server(180000, on_linux=True)))
     assert server == {
         "tcp_user_timeout": str(ms),
         "tcp_keepalives_idle": str(client["keepalives_idle"]),
         "tcp_keepalives_interval": str(client["keepalives_interval"]),
         "tcp_keepalives_count": str(client["keepalives_count"]),
+        "client_connection_check_interval": str(client["keepalives_idle"] * 1000),
     }
 
 
@@ -129,3 +130,8 @@ def test_who_may_not_end_the_lost_session_waits_for_its_end() -> None:
     database = Answering(done=True)
     database.answers = {"pg_terminate_backend": refusal("42501"), **database.answers}
     assert "the step is done" in told(database)
+
+
+@pytest.mark.parametrize(("version", "on_linux", "asked"), [(140000, True, True), (139999, True, False), (180000, False, False)])
+def test_only_a_server_that_can_is_asked_to_look_for_its_client_in_a_statement(version: int, on_linux: bool, asked: bool) -> None:
+    assert ("client_connection_check_interval" in Silence().server(version, on_linux=on_linux)) is asked
