@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_queries import VIEW_DEFINITION
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
@@ -63,13 +64,6 @@ UNION ALL
 SELECT p.relname, 'has other columns than its table' FROM pair p
  WHERE p.view_oid IS NOT NULL AND {COLUMNS.format("p.table_oid")} IS DISTINCT FROM {COLUMNS.format("p.view_oid")}
 """
-
-# A digest of what a view says, which does not change when what it reads is renamed or moves, nor with where in its text
-# something stands. Since version 17 the server does not keep that place, and there is nothing to be searched for.
-VIEW_DEFINITION = (
-    "md5(concat_ws('|', CASE WHEN current_setting('server_version_num')::int >= 170000 THEN r.ev_action::text "
-    "ELSE regexp_replace(r.ev_action::text, ':location -?\\d+', '', 'g') END, v.reloptions))"
-)
 
 # Parameters: names of views, the source schema.
 _VIEWS = f"""

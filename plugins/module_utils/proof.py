@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.identity import COLUMNS, IDENTITY, VIEW_DEFINITION, differences
+from ansible_collections.dbops.multischema.plugins.module_utils.catalog_queries import VIEW_DEFINITION
+from ansible_collections.dbops.multischema.plugins.module_utils.identity import COLUMNS, IDENTITY, differences
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
