@@ -156,6 +156,18 @@ options:
     default: []
 """
 
+    ARTIFACTS = r"""
+options:
+  artifacts_dir:
+    description: Root of what is kept on the control node, relative to the directory the user stands in.
+    type: path
+    default: artifacts
+  environment:
+    description: Name of the environment, a directory below O(artifacts_dir).
+    type: str
+    default: default
+"""
+
     PROMOTION = r"""
 options:
   promotes_from:

@@ -19,6 +19,7 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
+  - dbops.multischema.database.artifacts
 attributes:
   diff_mode:
     support: none
@@ -37,14 +38,6 @@ options:
     description: Whether to hash the rows; otherwise they are counted.
     type: bool
     default: true
-  artifacts_dir:
-    description: Root of what is kept on the control node.
-    type: path
-    default: artifacts
-  environment:
-    description: Name of the environment, a directory below O(artifacts_dir).
-    type: str
-    default: default
 """
 
 EXAMPLES = r"""

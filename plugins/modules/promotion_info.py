@@ -22,16 +22,9 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
+  - dbops.multischema.database.artifacts
   - dbops.multischema.database.promotion
 options:
-  artifacts_dir:
-    description: Root of what is kept on the control node, relative to the directory the user stands in.
-    type: path
-    default: artifacts
-  environment:
-    description: Name of this environment.
-    type: str
-    default: default
   database:
     description: What M(dbops.multischema.catalog_info) has returned.
     type: dict

@@ -23,15 +23,8 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
+  - dbops.multischema.database.artifacts
 options:
-  artifacts_dir:
-    description: Root of what is kept on the control node, relative to the directory the user stands in.
-    type: path
-    default: artifacts
-  environment:
-    description: Name of this environment.
-    type: str
-    default: default
   signing_key:
     description:
       - File of the SSH key that signs. The key itself is never read by this module, nor shown.

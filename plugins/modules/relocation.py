@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
+  - dbops.multischema.database.artifacts
 attributes:
   diff_mode:
     support: full
@@ -42,14 +43,6 @@ options:
       - Path of the saved plan on the control node.
       - By default C(plan.json) in the directory of the environment and host below O(artifacts_dir).
     type: path
-  artifacts_dir:
-    description: Root of what is kept on the control node, relative to the directory the user stands in.
-    type: path
-    default: artifacts
-  environment:
-    description: Name of the environment, a directory below O(artifacts_dir).
-    type: str
-    default: default
   lock_timeout_ms:
     description: Longest wait for one lock, in milliseconds. It must be below the server's C(deadlock_timeout).
     type: int

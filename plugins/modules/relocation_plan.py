@@ -20,19 +20,12 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
+  - dbops.multischema.database.artifacts
 attributes:
   diff_mode:
     support: full
     description: Shows the SQL of the plan against that of the plan saved before.
 options:
-  artifacts_dir:
-    description: Root of what is kept on the control node, relative to the directory the user stands in.
-    type: path
-    default: artifacts
-  environment:
-    description: Name of the environment, a directory below O(artifacts_dir).
-    type: str
-    default: default
   lock_timeout_ms:
     description: The longest wait for a lock that C(plan.sql) sets, in milliseconds.
     type: int
