@@ -8,7 +8,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Se
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.troubles import OUT_OF_MEMORY
 
-LACKING = "nobody in particular; the server has no room left for a lock (max_locks_per_transaction)"
+LACKING = "nobody in particular; the server has no memory left for it, as a rule in its lock table (max_locks_per_transaction)"
 
 
 def raise_if(problems: Sequence[str], step: Step) -> None:
