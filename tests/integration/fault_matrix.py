@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pytest
+
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
-from tests.integration.databases import Target
+from tests.integration.databases import Target, new_database
 from tests.integration.evidence import JOURNAL, State, disagreements, journaled, require_same, require_same_schema, state
 from tests.integration.fated_core import FatedCore
 from tests.integration.faults import BackendKilled, Fault, PostmasterKilled, RunKilled
@@ -27,6 +31,23 @@ FAULTS: tuple[type[Fault], ...] = (
     SecondRun,
     WindowEnds,
 )
+
+
+@contextlib.contextmanager
+def doomed(kind: type[Fault], fill: Callable[[Target], None], values: Mapping[str, Any], targets: tuple[str, ...]) -> Iterator[FatedCore]:
+    """A database on a server of its own, which the fault may strike; the test is skipped where it cannot be made.
+
+    :param fill: makes what is to be migrated.
+    """
+    fault = kind()
+    missing = fault.why_not()
+    if missing:
+        pytest.skip(f"{fault.title} cannot be made here: {missing}")
+    with fault.server() as server:
+        target = new_database(server)
+        fill(target)
+        fault.prepare(target)
+        yield FatedCore(target, values, fault.pace, fault=fault, targets=targets)
 
 
 @dataclass

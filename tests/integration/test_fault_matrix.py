@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.databases import new_database
 from tests.integration.evidence import disagreements
 from tests.integration.fated_core import FatedCore
-from tests.integration.fault_matrix import FAULTS, Matrix, Tally
+from tests.integration.fault_matrix import FAULTS, Matrix, Tally, doomed
 from tests.integration.faults import BackendKilled, Fault
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 from tests.integration.tallies import Record, publish
@@ -20,15 +19,8 @@ pytestmark = pytest.mark.own_roles("a server of its own, which faults strike; as
 @pytest.fixture
 def shop(request: pytest.FixtureRequest) -> Iterator[FatedCore]:
     """A small database on a server of its own, which may die."""
-    fault: Fault = request.node.callspec.params["kind"]()
-    missing = fault.why_not()
-    if missing:
-        pytest.skip(f"{fault.title} cannot be made here: {missing}")
-    with fault.server() as server:
-        target = new_database(server)
-        target.execute(SHOP_SQL)
-        fault.prepare(target)
-        yield FatedCore(target, SHOP, fault.pace, fault=fault, targets=SHOP_TARGETS)
+    with doomed(request.node.callspec.params["kind"], lambda target: target.execute(SHOP_SQL), SHOP, SHOP_TARGETS) as core:
+        yield core
 
 
 @pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.name.replace(" ", "_"))

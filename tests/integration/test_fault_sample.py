@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.databases import new_database
+from tests.integration.databases import Target
 from tests.integration.fated_core import FatedCore
-from tests.integration.fault_matrix import FAULTS, Matrix, Tally
+from tests.integration.fault_matrix import FAULTS, Matrix, Tally, doomed
 from tests.integration.faults import Fault
 from tests.integration.placements import SAMPLE_TARGETS, sample
 from tests.integration.tallies import Record, publish
@@ -22,19 +22,16 @@ SEED = os.environ.get("MULTISCHEMA_FAULTS_SEED", "")
 UNLOGGED = "login_sessions"  # PostgreSQL empties it when it recovers from a crash
 
 
+def _fill(target: Target) -> None:
+    with target.session() as connection:
+        load(connection, "small")
+
+
 @pytest.fixture
 def school(request: pytest.FixtureRequest) -> Iterator[FatedCore]:
     """The sample on a server of its own."""
-    fault: Fault = request.node.callspec.params["kind"]()
-    missing = fault.why_not()
-    if missing:
-        pytest.skip(f"{fault.title} cannot be made here: {missing}")
-    with fault.server() as server:
-        target = new_database(server)
-        with target.session() as connection:
-            load(connection, "small")
-        fault.prepare(target)
-        yield FatedCore(target, sample(), fault.pace, fault=fault, targets=SAMPLE_TARGETS)
+    with doomed(request.node.callspec.params["kind"], _fill, sample(), SAMPLE_TARGETS) as core:
+        yield core
 
 
 @pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.name.replace(" ", "_"))

@@ -63,6 +63,20 @@ def test_every_step_of_the_sample_goes_through_as_a_whole(sample: Target, monkey
     require_same(before, state(sample))
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["whole", "singly"])
+def test_a_view_is_known_by_the_same_digest_in_the_journal_and_in_the_catalog(
+    shop: Core, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Otherwise each of them would count as changed by hand, and only be taken for ours by what it looks like."""
+    once_read(monkeypatch, shop.target, "SELECT", known=known)
+    shop.apply()
+    catalog, entries = shop.observe()
+    recorded = {oid: digest for entry in entries for oid, digest in entry.identity.get("views", {}).values()}
+    seen = {view.oid: view.definition for view in catalog.views}
+    assert recorded
+    assert {oid: seen.get(oid) for oid in recorded} == recorded
+
+
 def test_a_table_that_was_truncated_since_it_was_read_moves_at_the_second_attempt(shop: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     once_read(monkeypatch, shop.target, "TRUNCATE notes", "ALTER TABLE orders SET (fillfactor = 90)")
     assert shop.apply().progress.retries == 2
