@@ -1,0 +1,45 @@
+"""A run that stands still in the middle of a step (its machine sleeps, its network is silent) does not keep the application waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from tests.integration.core import Core, MortalDatabase
+from tests.integration.databases import Target, wait_until
+from tests.integration.evidence import disagreements, require_same, state
+from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
+
+HELD = "SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation = {}"
+
+
+@pytest.mark.majors(15, 18)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_server_gives_up_a_step_whose_next_message_does_not_come(empty: Target, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    empty.execute(SHOP_SQL)
+    before = state(empty)
+    held = HELD.format(empty.value("SELECT 'public.customers'::regclass::oid::bigint"))
+    # The connection itself is fine, so keepalives end nothing: only the limit for a transaction that holds locks does, here 2 s.
+    monkeypatch.setattr(Core, "url", lambda core: core.target.url(core.user, core.password) + "?tcp_user_timeout=8000")
+    core = Core(empty, SHOP)
+    execute = MortalDatabase.execute
+    stood: list[str] = []
+
+    def late(database: MortalDatabase, statement: str, parameters: Any = None) -> int:
+        if statement.startswith("EXECUTE multischema_record") and "move:public.customers" in statement and not stood:
+            stood.append(statement)
+            wait_until(lambda: empty.value(held) == 0, "the server lets the application's table go")
+        return execute(database, statement, parameters)
+
+    monkeypatch.setattr(MortalDatabase, "execute", late)
+    with pytest.raises(StepFailed, match=r"Move public\.customers .*the connection was lost") as failure:
+        core.apply(workers)
+    assert stood
+    assert "the step is not done" in failure.value.why
+    assert disagreements(empty, SHOP_TARGETS) == []
+    core.apply()
+    assert core.left() == []
+    core.roll_back()
+    require_same(before, state(empty))
