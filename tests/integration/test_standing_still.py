@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.aftermath import add_what_became_of_it
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ServerRefused, StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from tests.integration.core import Core, MortalDatabase
 from tests.integration.databases import Target, wait_until
-from tests.integration.evidence import disagreements, require_same, state
+from tests.integration.evidence import JOURNAL, disagreements, require_same, state
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 
 HELD = "SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation = {}"
@@ -43,3 +45,25 @@ def test_the_server_gives_up_a_step_whose_next_message_does_not_come(empty: Targ
     assert core.left() == []
     core.roll_back()
     require_same(before, state(empty))
+
+
+@pytest.mark.majors(15, 18)
+def test_a_session_that_was_lost_is_ended_before_the_journal_is_asked(empty: Target) -> None:
+    """The server still believes in it, and it holds a lock: what it has done is not certain before it is gone."""
+    empty.execute(SHOP_SQL)
+    core = Core(empty, SHOP)
+    with core.connect() as lost:
+        lost.execute("BEGIN; LOCK TABLE public.notes IN ACCESS EXCLUSIVE MODE")
+        with core.connect() as database:
+            journal = Journal(database)
+            journal.create()
+            assert journal.take_lease("lost run", "nobody") is None
+            journal.begin_run("lost run", "phase2", "", "nobody", "0")
+        error = StepFailed("move:public.notes", "The connection was lost.", connection_lost=True)
+        add_what_became_of_it(error, core.connect, "lost run", undoes=False)
+        assert error.why == "The journal was asked again: the step is not done."
+        assert empty.value("SELECT count(*) FROM pg_locks WHERE relation = 'public.notes'::regclass") == 0
+        with pytest.raises(ServerRefused):
+            lost.execute("SELECT 1")
+    assert empty.rows(f"SELECT outcome FROM {JOURNAL}.run") == [("failed",)]
+    assert empty.value(f"SELECT count(*) FROM {JOURNAL}.lease") == 0, "the lease would keep the next run waiting"
