@@ -1,6 +1,6 @@
 #!/bin/sh
 # Called by mmdebstrap when all packages are in; $1 is the root of the new system. What a host is, it becomes later
-# (tests/lab/roles.py): here nothing starts by itself.
+# (tests/lab/configure.py): here nothing starts by itself.
 set -eu
 root=$1
 version=$(ls "$root/etc/postgresql")
