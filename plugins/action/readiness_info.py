@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import NAME, REMEDY
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import backup_folder
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, PREFIX, DatabaseAction, ModuleFailed, Spec
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 
+BACKUP = "backup"  # the item of the checklist that a backup of our own may stand for
 # Findings about rights: a person can settle them before anything else is planned.
 RIGHTS = (
     "not_owner",
@@ -34,6 +39,9 @@ class ActionModule(DatabaseAction):
         "checklist": {"type": "dict"},
         "workers": {"type": "int", "default": 1},
         "probe": {"type": "bool", "default": True},
+        **ARTIFACTS,
+        "backup_directory": {"type": "path"},
+        "backup_max_age_h": {"type": "float", "default": 24.0},
     }
 
     def work(self) -> dict[str, Any]:
@@ -58,12 +66,27 @@ class ActionModule(DatabaseAction):
             },
         )
         checks = [Check(**check) for check in result["checks"]] + list(_rights(plan))
+        item = checklist.get(BACKUP)
+        if isinstance(item, Mapping) and not (item.get("done") or item.get("waived")):
+            checks = [self._backup(check) if check.name == NAME else check for check in checks]
         return {
             "changed": False,
             "checks": [check.to_dict() for check in checks],
             "passed": passed(checks),
             "report": report(checks),
         }
+
+    def _backup(self, missing: Check) -> Check:
+        """Whether a backup of our own stands for what nobody has said; one that is missing weighs what it weighed."""
+        try:
+            folder = backup_folder(self, self.options.get("backup_directory"))
+            found = self.module("backup_info", {"folder": folder, "max_age_h": self.options["backup_max_age_h"]})
+            check = Check(**found["check"])
+        except MultischemaError as error:
+            check = Check(NAME, FAIL, f"no backup can be looked for: {error.found} {error.why}", f"{error.remedy} {REMEDY}")
+        except ModuleFailed as error:
+            check = Check(NAME, FAIL, f"no backup can be looked for: {error}", REMEDY)
+        return check if check.status == PASS else replace(check, status=missing.status)
 
 
 def _rights(plan: Plan) -> Iterator[Check]:

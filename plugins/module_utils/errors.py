@@ -63,6 +63,10 @@ class JournalError(MultischemaError):
     """The journal does not allow the work: another run holds the lease, or what it records is not what is there."""
 
 
+class BackupRefused(MultischemaError):
+    """A backup is not what was written, was not proved, or is of another database."""
+
+
 class StepFailed(MultischemaError):
     """A step could not be done; its transaction was rolled back and the database is as the journal says.
 

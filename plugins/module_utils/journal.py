@@ -43,6 +43,9 @@ JOURNAL_TABLES = (
     f"""CREATE TABLE {JOURNAL_SCHEMA}.lease (
   run text PRIMARY KEY, holder text NOT NULL, renewed_at timestamptz NOT NULL, expires_at timestamptz NOT NULL
 )""",
+    f"""CREATE TABLE {JOURNAL_SCHEMA}.backup (
+  name text NOT NULL, tried_at timestamptz NOT NULL, passed boolean NOT NULL, differences jsonb NOT NULL, PRIMARY KEY (name, tried_at)
+)""",
 )
 _CREATE = f"""
 CREATE SCHEMA {JOURNAL_SCHEMA};
@@ -240,6 +243,19 @@ class Journal:
         rows = self.database.rows(query, (finding,))
         return [{"object": obj, "reason": reason} for obj, reason in rows]
 
+    def note_backup(self, name: str, passed: bool, tried_at: str, differences: Iterable[str]) -> bool:
+        """Note what came of trying a backup.
+
+        :returns: whether that was noted; not where there is no journal, or one of a version that has no place for it.
+        """
+        if self.database.value(f"SELECT to_regclass('{JOURNAL_SCHEMA}.backup')") is None:
+            return False
+        self.database.execute(
+            f"INSERT INTO {JOURNAL_SCHEMA}.backup VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (name, tried_at, passed, _json(list(differences))),
+        )
+        return True
+
     def run_ids(self) -> list[str]:
         """Every run that has begun here, in order."""
         return [row[0] for row in self.database.rows(f"SELECT id FROM {JOURNAL_SCHEMA}.run ORDER BY started_at, id")]
@@ -257,7 +273,10 @@ class Journal:
     def export(self) -> dict[str, Any]:
         """Everything that the journal holds, as plain data."""
         found: dict[str, Any] = {}
-        for table in ("journal", "run", "step", "accepted"):
+        tables = ["journal", "run", "step", "accepted"]
+        if self.database.value(f"SELECT to_regclass('{JOURNAL_SCHEMA}.backup')") is not None:
+            tables.append("backup")  # a journal that an earlier version made has none
+        for table in tables:
             rows = self.database.rows(f"SELECT to_jsonb(t) FROM {JOURNAL_SCHEMA}.{table} t ORDER BY 1")
             found[table] = [row[0] for row in rows]
         return found

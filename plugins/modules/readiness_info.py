@@ -19,15 +19,25 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
+  - dbops.multischema.database.artifacts
 options:
   lock_timeout_ms:
     description: The longest wait for a lock that the migration will use, in milliseconds.
     type: int
     default: 50
   checklist:
-    description: Items that people see to, each a dictionary with C(required), C(done) (evidence) and C(waived) (reason).
+    description:
+      - Items that people see to, each a dictionary with C(required), C(done) (evidence) and C(waived) (reason).
+      - For the item C(backup) with neither, the action plugin asks M(dbops.multischema.backup_info) for a backup that counts.
     type: dict
     default: {}
+  backup_directory:
+    description: Where backups are kept on the host, as O(dbops.multischema.backup_info#module:directory).
+    type: path
+  backup_max_age_h:
+    description: How old a backup may be, in hours since it was complete.
+    type: float
+    default: 24
   oids:
     description: Relations that will be locked; the action plugin takes them from the plan.
     type: list
@@ -91,6 +101,10 @@ SPEC: dict[str, Any] = {
     "locks": {"type": "int", "default": 0},
     "workers": {"type": "int", "default": 1},
     "probe": {"type": "bool", "default": True},
+    "artifacts_dir": {"type": "path", "default": "artifacts"},
+    "environment": {"type": "str", "default": "default"},
+    "backup_directory": {"type": "path"},
+    "backup_max_age_h": {"type": "float", "default": 24},
 }
 
 

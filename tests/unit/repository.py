@@ -43,7 +43,7 @@ def defaults(role: str) -> dict[str, Any]:
 
 def meant(value: Any) -> Any:
     """The value that a default has where the shared variable behind it is not set."""
-    match = re.fullmatch(r"\{\{ multischema_\w+ \| default\((.*?)(?:, true)?\) \}\}", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"\{\{ (?:multischema|backup)_\w+ \| default\((.*?)(?:, true)?\) \}\}", value) if isinstance(value, str) else None
     return yaml.safe_load(match[1]) if match else value
 
 

@@ -1,0 +1,84 @@
+"""Control-node side of backup_verification: begin, ask again and again, show how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
+from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import BACKUPS, backup_folder
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
+
+SLICE_S = 4.0
+_HANDED_ON = ("name", "method", "again", "scratch_directory", "scratch_url", "age_identity", "tools_directory", "jobs")
+
+
+class ActionModule(DatabaseAction):
+    """The work goes on by itself on the host; each call of the module asks for it."""
+
+    CONFIGURED = False
+    OPTIONS: ClassVar[Spec] = {
+        **BACKUPS,
+        "name": {"type": "str", "default": ""},
+        "method": {"type": "str", "choices": ["restore", "checksum"], "default": "restore"},
+        "again": {"type": "bool", "default": False},
+        "scratch_directory": {"type": "path", "default": "/var/tmp"},  # noqa: S108  what goes there gets a directory of its own
+        "scratch_url": {"type": "str", "no_log": True},
+        "age_identity": {"type": "path"},
+        "tools_directory": {"type": "path"},
+        "jobs": {"type": "int", "default": 2},
+    }
+
+    def work(self) -> dict[str, Any]:
+        """Verify.
+
+        :raises BackupRefused: when the backup is not what was recorded.
+        """
+        options = {key: self.options[key] for key in _HANDED_ON if self.options.get(key) not in (None, "")}
+        options.update(folder=backup_folder(self, self.options.get("directory")), seconds=SLICE_S)
+        result = self.module("backup_verification", options)
+        if self._task.check_mode:
+            would = "would be restored and compared" if result["changed"] else "was proved before"
+            return {"changed": result["changed"], "name": result["name"], "report": [f"{result['name']}: its files are whole; it {would}."]}
+        while result.get("running"):
+            self.say(_progress(result["figures"]))
+            result = self.module("backup_verification", {**options, "job": result["job"]})
+        verdict = result["verdict"]
+        if not verdict["passed"]:
+            raise _refused(result["name"], verdict)
+        return {key: result[key] for key in ("changed", "name", "verdict")} | {"report": _report(result)}
+
+
+def _progress(figures: Mapping[str, Any]) -> str:
+    tables = int(figures.get("tables", 0))
+    if figures.get("read"):
+        return f"restored; {figures['read']} of {count_of(tables, 'table')} compared"
+    if figures.get("loading"):
+        return f"restoring, table {figures['loading']} of {tables}"
+    total = int(figures.get("total_bytes", 0))
+    if figures.get("bytes", 0) < total:
+        return f"reading the files, {figures.get('bytes', 0) // 2**20} of {total // 2**20} MB"
+    return f"{total // 2**20} MB are what was written; making a scratch database and restoring"
+
+
+def _refused(name: str, verdict: Mapping[str, Any]) -> BackupRefused:
+    differences = "\n".join(f"  {difference}" for difference in verdict["differences"])
+    return BackupRefused(
+        f"The backup {name} was tried and is refused:\n{differences}",
+        "What is restored from it is not what the database held. That stands in its manifest now, and no preflight accepts it.",
+        "Keep it until you have a better one, take a new backup (playbooks/backup.yml), and find out what has happened to this one.",
+    )
+
+
+def _report(result: Mapping[str, Any]) -> list[str]:
+    verdict = result["verdict"]
+    if verdict["method"] == "checksum":
+        lines = [f"{result['name']}: every file is what was written. It was not restored, so no preflight accepts it."]
+    elif result["changed"]:
+        lines = [
+            f"{result['name']}: restored into {verdict['where']} in {verdict['seconds']:.1f} s; everything that was recorded is in it."
+        ]
+    else:
+        lines = [f"{result['name']}: was proved on {verdict['at']}, and its files are still what was written."]
+    return [part for line in [*lines, *result.get("notes", [])] for part in wrap(line)]

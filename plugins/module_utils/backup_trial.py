@@ -1,0 +1,102 @@
+"""One verification as a module does it: the options, what is said meanwhile, what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.background import Progress
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below, read_backup
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, PG_DUMP, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, verify
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import RESTORING, SERVING, find_tools
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.restoring import Restoring
+from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
+
+
+def find_backup(folder: Path, name: str) -> Path:
+    """The directory of one backup: that of a name, or the newest.
+
+    :raises BackupRefused: when there is none.
+    """
+    if name:
+        if "/" in name or name in (".", ".."):
+            raise BackupRefused(f"{name!r} is not the name of a backup.", "", f"Write the name of a directory in {folder}, without a path.")
+        return folder / name
+    found = backups_below(folder)
+    if not found:
+        raise BackupRefused(
+            f"There is no backup in {folder}.",
+            "The backups of this database are looked for there.",
+            "Take one (playbooks/backup.yml), or say in backup_directory where they are.",
+        )
+    return found[0]
+
+
+class Figures:
+    """What a verification says while it goes on."""
+
+    def __init__(self, progress: Progress, manifest: Manifest) -> None:
+        self._progress = progress
+        self._bytes = self._loaded = self._read = 0
+        progress.say(total_bytes=manifest.size, tables=len(manifest.content.tables))
+
+    def hashed(self, count: int) -> None:
+        """Bytes of its files have been read."""
+        self._bytes += count
+        self._progress.say(bytes=self._bytes)
+
+    def loading(self) -> None:
+        """A table is about to be loaded."""
+        self._loaded += 1
+        self._progress.say(loading=self._loaded)
+
+    def read(self) -> None:
+        """A restored table has been compared."""
+        self._read += 1
+        self._progress.say(read=self._read)
+
+
+def run_trial(directory: Path, options: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Verify one backup.
+
+    :param options: of the module.
+    :returns: plain data: ``manifest``'s name, the verdict, whether anything was written.
+    """
+    manifest = read_backup(directory)
+    figures = Figures(progress, manifest)
+    with Watch(progress.check) as watch:
+        trial = make_trial(manifest, options, figures, watch)
+        judged, changed = verify(directory, options["method"], trial, again=options["again"])
+    assert judged.verdict is not None  # noqa: S101  that is what verify is for
+    return {"changed": changed, "name": judged.name, "verdict": asdict(judged.verdict), "database": judged.database.name}
+
+
+def make_trial(manifest: Manifest, options: Mapping[str, Any], figures: Figures, watch: Watch) -> Trial:
+    """The programs, and where to restore."""
+    scratch = parse_url(options["scratch_url"]) if options.get("scratch_url") else None
+    version = manifest.server_version_num
+    wanted: tuple[str, ...] = (*RESTORING, PG_DUMP)
+    if options["method"] == BY_RESTORE:
+        if scratch is None:
+            wanted += SERVING
+        else:
+            with Database(scratch, "verification") as database:
+                version = max(version, int(database.value("SELECT current_setting('server_version_num')::int")))
+        tools = find_tools(version, wanted, options.get("tools_directory") or "")
+        restoring = Restoring(
+            tools.program,
+            tools.versions[PG_DUMP],
+            options["jobs"],
+            options.get("age_identity") or "",
+            seen=figures.loading,
+            watch=watch,
+        )
+    else:
+        restoring = Restoring(str, "")  # nothing is run
+    return Trial(restoring, Path(options["scratch_directory"]), scratch, hashed=figures.hashed, read=figures.read)

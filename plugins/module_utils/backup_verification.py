@@ -1,0 +1,227 @@
+"""Prove a backup: restore it into a scratch database, and compare what is there with what the manifest recorded.
+
+The verdict is about the backup. Where the restore could not even be tried (no room, no such extension on this machine), that is
+an error (`SurroundingsFailed`), and the manifest stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ansible_collections.dbops.multischema.plugins.module_utils import schema_text
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import globals_file, require_intact, write_manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import (
+    BY_CHECKSUM,
+    BY_RESTORE,
+    PG_DUMP,
+    PLAIN,
+    Manifest,
+    Verdict,
+    utc_now,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import connection_string, libpq_environment
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
+from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, compare_content
+from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import creation, recorded_shape
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ServerRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.globals_script import for_a_scratch_server, is_complete
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.restoring import (
+    RestoreFailed,
+    Restoring,
+    SurroundingsFailed,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import ScratchServer
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
+
+SCRATCH = "multischema_scratch_"
+MOST_DIFFERENCES = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How backups are tried.
+
+    :param restoring: with which programs and keys.
+    :param scratch_directory: where a throwaway server goes.
+    :param scratch_settings: a database of a named server instead; a new database is made beside it.
+    """
+
+    restoring: Restoring
+    scratch_directory: Path = Path("/var/tmp")  # noqa: S108  what goes there gets a name of its own, and is for its owner alone
+    scratch_settings: ConnectionSettings | None = None
+    hashed: Callable[[int], None] | None = None
+    read: Callable[[], None] | None = None
+
+
+def verify(directory: Path, method: str, trial: Trial, *, again: bool = False) -> tuple[Manifest, bool]:
+    """Try a backup, and write the verdict into its manifest.
+
+    :param method: `BY_RESTORE` or `BY_CHECKSUM`; the weaker one never takes the place of a verdict of the stronger one.
+    :param again: restore it even if that has been done with success.
+    :returns: the manifest, and whether it was written.
+    :raises BackupRefused: when it is not what was written.
+    :raises SurroundingsFailed: when it could not be tried.
+    """
+    manifest = require_intact(directory, seen=trial.hashed)
+    if manifest.proved and not (again and method == BY_RESTORE):
+        return manifest, False
+    if method == BY_CHECKSUM:
+        judged = manifest.judged(Verdict(BY_CHECKSUM, utc_now(), passed=True))
+        changed = manifest.verdict is None or manifest.verdict.method == BY_RESTORE
+        if not changed:
+            return manifest, False
+    else:
+        judged = manifest.judged(_tried(directory, manifest, trial))
+    write_manifest(directory, judged)
+    return judged, True
+
+
+def _tried(directory: Path, manifest: Manifest, trial: Trial) -> Verdict:
+    if manifest.engine != PG_DUMP:
+        raise BackupRefused(
+            f"{directory} was made by {manifest.engine}.",
+            "Only dumps are restored here; that engine proves its backups itself.",
+            f"Use the means of {manifest.engine}, or take a backup with backup_engine: {PG_DUMP}.",
+        )
+    started, where = time.monotonic(), ""
+    try:
+        with _scratch(directory, manifest, trial) as (settings, label):
+            where = label
+            trial.restoring.restore(directory, manifest, settings)
+            differences = list(_differences(directory, manifest, settings, trial))
+    except RestoreFailed as error:
+        differences = [str(error)]
+    return Verdict(
+        BY_RESTORE,
+        utc_now(),
+        passed=not differences,
+        differences=tuple(differences[:MOST_DIFFERENCES]),
+        where=where,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _differences(directory: Path, manifest: Manifest, settings: ConnectionSettings, trial: Trial) -> Iterator[str]:
+    with Database(settings, "verification") as database, trial.restoring.watch.over(database.cancel):
+        found = read_copy(database, trial.read)
+    yield from compare_content(manifest.content, _with_schema(found, directory, manifest, settings, trial.restoring))
+
+
+def _with_schema(found: Content, directory: Path, manifest: Manifest, settings: ConnectionSettings, restoring: Restoring) -> Content:
+    """The schema's digest too, where it can be compared.
+
+    What is restored is not always written as before: PostgreSQL reads an expression such as ``x IN ('a', 'b')`` and writes it
+    back in other words. So where the restored database has another text, the dump's own text counts: all of it has been
+    executed without an error by now.
+    """
+    recorded = manifest.content.schema_digest
+    if not recorded or restoring.pg_dump_version != manifest.tools.get(PG_DUMP):
+        return found
+    digest = schema_digest(restoring.program(PG_DUMP), settings)
+    if digest != recorded:
+        digest = schema_text.digest(_lines(directory, manifest, restoring))
+    return replace(found, schema_digest=digest)
+
+
+def _lines(directory: Path, manifest: Manifest, restoring: Restoring) -> Iterator[bytes]:
+    if manifest.dump_format == PLAIN:
+        with restoring.opened(directory, manifest) as stream:
+            yield from schema_text.without_data(stream)
+    else:
+        yield from restoring.schema_text(directory, manifest)
+
+
+def schema_digest(pg_dump: str, settings: ConnectionSettings) -> str:
+    """Of a database, as this pg_dump writes it.
+
+    :raises SurroundingsFailed: when pg_dump fails.
+    """
+    command = [pg_dump, "--schema-only", "-d", connection_string(settings)]
+    done = subprocess.run(  # noqa: S603  a list of arguments, no shell
+        command, capture_output=True, env=libpq_environment(settings), stdin=subprocess.DEVNULL, check=False
+    )
+    if done.returncode:
+        raise SurroundingsFailed(
+            f"The schema of {settings.label} cannot be read: {' '.join(done.stderr.decode(errors='replace').split())}",
+            "Without it a copy cannot be compared.",
+            "See to what it says, then run again.",
+        )
+    return schema_text.digest(done.stdout.splitlines(keepends=True))
+
+
+@contextlib.contextmanager
+def _scratch(directory: Path, manifest: Manifest, trial: Trial) -> Iterator[tuple[ConnectionSettings, str]]:
+    """An empty database, and where it is in words; gone afterwards."""
+    if trial.scratch_settings is not None:
+        with scratch_database(trial.scratch_settings, manifest) as settings:
+            yield settings, f"a database of its own at {trial.scratch_settings.label.rpartition('/')[0]}"
+        return
+    shape = recorded_shape(manifest.extra)
+    require_room(trial.scratch_directory, shape.size or manifest.size)
+    roles = trial.restoring.decrypted(directory / globals_file(manifest), manifest).decode(errors="replace")
+    if not is_complete(roles):
+        raise RestoreFailed(f"{globals_file(manifest)} is cut off: it does not end with the line that pg_dumpall writes last")
+    with ScratchServer(trial.restoring.program, trial.scratch_directory, shape.first_role) as server:
+        with Database(server.settings("postgres"), "scratch") as database:
+            _make_roles(database, roles, shape.first_role)
+        with scratch_database(server.settings("postgres"), manifest) as settings:
+            yield settings, f"a throwaway server on {socket.gethostname()}"
+
+
+def _make_roles(database: Database, script: str, first_role: str) -> None:
+    for text in for_a_scratch_server(script, first_role):
+        try:
+            database.execute(text)
+        except ServerRefused as error:
+            raise RestoreFailed(f"roles cannot be restored: {error.found} ({text.split(' PASSWORD ')[0][:200]})") from error
+
+
+@contextlib.contextmanager
+def scratch_database(settings: ConnectionSettings, manifest: Manifest) -> Iterator[ConnectionSettings]:
+    """A new database on a server, dropped afterwards.
+
+    :param settings: another database of that server, as a role that may create databases.
+    :raises SurroundingsFailed: when it cannot be made.
+    """
+    name = SCRATCH + secrets.token_hex(6)
+    with Database(settings, "scratch") as database:
+        try:
+            database.execute(creation(name, recorded_shape(manifest.extra)))
+        except ServerRefused as error:
+            raise SurroundingsFailed(
+                f"No scratch database can be made at {settings.label}: {error.found}",
+                "The backup is restored into one of the same encoding and locale as the original.",
+                "Give the role CREATEDB, install the locale on that machine, or name another server in backup_scratch_url.",
+            ) from error
+        try:
+            yield ConnectionSettings({**settings.parameters, "dbname": name})
+        finally:
+            database.execute(statement("DROP DATABASE {} WITH (FORCE)", Name(name)))
+
+
+def require_room(directory: Path, size: int) -> None:
+    """:raises SurroundingsFailed: when there is less room than the restored database took on its own server."""
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        raise SurroundingsFailed(
+            f"{directory} cannot be used: {error.strerror}.",
+            "A throwaway server is made there to restore the backup into.",
+            "Set backup_scratch_directory to a directory that is there.",
+        ) from error
+    if free < size:
+        raise SurroundingsFailed(
+            f"{directory} has {free // 2**20} MB free, and the database takes {size // 2**20} MB.",
+            "The backup is restored there as a whole.",
+            "Make room, set backup_scratch_directory to a larger disk, or name a server in backup_scratch_url.",
+        )

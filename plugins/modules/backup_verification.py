@@ -1,0 +1,185 @@
+#!/usr/bin/python
+# Copyright: The dbops.multischema contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Prove a backup by restoring it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: backup_verification
+short_description: Prove a backup by restoring it, and write the verdict into its manifest
+version_added: 0.1.0
+description:
+  - Holds every file against the manifest (size, SHA-256, owner, mode), restores the dump into a scratch database, and compares schema,
+    rows of every table, sequences and large objects with what was recorded from the dump's own snapshot.
+  - The scratch database is on a throwaway server that is made for it, reachable by a Unix socket only, and removed afterwards; or,
+    by O(scratch_url), on a server that is named. An existing database is never touched.
+  - A backup that has been proved is not restored again, unless O(again) says so; its files are compared each time.
+  - Fails where the backup is refused, saying what differs. Where the restore could not even be tried (no room on the disk, an
+    extension that is not installed here) it fails too, and the manifest stays as it is.
+  - Where the database has a journal that can take it, the verdict is written there too. Without one the database is not touched.
+author:
+  - The dbops.multischema contributors
+extends_documentation_fragment:
+  - dbops.multischema.database
+  - dbops.multischema.database.artifacts
+options:
+  directory:
+    description:
+      - Where backups are kept on the host; below it come the environment, the host's name in the inventory, and the backup's name.
+      - Relative to where the user stands, on a local connection; on other hosts it has to be absolute.
+      - By default C(backups) in O(artifacts_dir).
+    type: path
+  name:
+    description: Which backup; the newest by default.
+    type: str
+    default: ""
+  method:
+    description: Whether to restore it, or only to compare the files with the manifest. Preflight believes only what was restored.
+    type: str
+    choices: [restore, checksum]
+    default: restore
+  again:
+    description: Whether to restore it again, if that has been done with success.
+    type: bool
+    default: false
+  scratch_directory:
+    description: Directory on the host for the throwaway server; needs room for the restored database.
+    type: path
+    default: /var/tmp
+  scratch_url:
+    description:
+      - A server to restore on instead, as a URL of one of its databases, for a role that may create databases.
+      - The roles that the dump names have to exist there.
+    type: str
+  age_identity:
+    description: File on the host with the private key of age, for an encrypted backup.
+    type: path
+  tools_directory:
+    description: Where PostgreSQL's programs are; looked for in C(PATH) and in the usual places by default.
+    type: path
+  jobs:
+    description: Tables that are restored side by side, where the format allows it.
+    type: int
+    default: 2
+  folder:
+    description: Where the backups of this host lie; the action plugin makes it of O(directory), O(environment) and the host's name.
+    type: path
+    required: true
+  job:
+    description: A verification that goes on; the action plugin asks for it with further calls.
+    type: str
+    default: ""
+  seconds:
+    description: How long a call may take; the action plugin says.
+    type: float
+    default: 4
+seealso:
+  - module: dbops.multischema.backup_info
+"""
+
+EXAMPLES = r"""
+- name: Prove the newest backup
+  dbops.multischema.backup_verification:
+    directory: /var/backups/postgresql
+  register: proof
+
+- name: Say what came of it
+  ansible.builtin.debug:
+    msg: "{{ proof.report }}"
+"""
+
+RETURN = r"""
+name:
+  description: The backup that was tried.
+  type: str
+  returned: success
+verdict:
+  description: C(method), C(at), C(passed), C(differences), C(where) and C(seconds).
+  type: dict
+  returned: success, unless in check mode
+report:
+  description: What came of it, in lines for a person.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.background import forget, poll, start
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import require_intact
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import find_backup, run_trial
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
+from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+
+SPEC: dict[str, Any] = {
+    "artifacts_dir": {"type": "path", "default": "artifacts"},
+    "environment": {"type": "str", "default": "default"},
+    "directory": {"type": "path"},
+    "name": {"type": "str", "default": ""},
+    "method": {"type": "str", "choices": ["restore", "checksum"], "default": "restore"},
+    "again": {"type": "bool", "default": False},
+    "scratch_directory": {"type": "path", "default": "/var/tmp"},  # noqa: S108  what goes there gets a directory of its own
+    "scratch_url": {"type": "str", "no_log": True},
+    "age_identity": {"type": "path"},
+    "tools_directory": {"type": "path"},
+    "jobs": {"type": "int", "default": 2},
+    "folder": {"type": "path", "required": True},
+    "job": {"type": "str", "default": ""},
+    "seconds": {"type": "float", "default": 4},
+}
+
+
+def work(door: Door) -> dict[str, Any]:
+    """Begin, or ask how far it is."""
+    params = door.params
+    if params["scratch_url"]:
+        door.module.no_log_values.add(parse_url(params["scratch_url"]).password)
+    if door.module.check_mode:
+        manifest = require_intact(find_backup(Path(params["folder"]), params["name"]))
+        return {"changed": not manifest.proved or params["again"], "name": manifest.name, "proved": manifest.proved}
+    if params["job"]:
+        job = Path(params["job"])
+    else:
+        directory = find_backup(Path(params["folder"]), params["name"])
+        job = Path(tempfile.mkdtemp(prefix="multischema-job-"))
+        start(job, lambda progress: run_trial(directory, params, progress))
+    try:
+        state = poll(job, params["seconds"])
+    except BaseException:
+        forget(job)
+        raise
+    if state.running:
+        return {"changed": False, "running": True, "job": str(job), "figures": state.figures}
+    forget(job)
+    assert state.result is not None  # noqa: S101  what has ended without a result has raised
+    return {**state.result, "notes": _note(door, state.result) if state.result["changed"] else []}
+
+
+def _note(door: Door, result: Any) -> list[str]:
+    """Write the verdict into the journal, where there is one. :returns: why not, where there is and it could not be."""
+    verdict = result["verdict"]
+    if verdict["method"] != BY_RESTORE:
+        return []
+    try:
+        with door.connect("verification") as database:
+            Journal(database).note_backup(result["name"], verdict["passed"], verdict["at"], verdict["differences"])
+    except MultischemaError as error:
+        return [f"The verdict stands in the manifest, and not in the journal: {error.found}"]
+    return []
+
+
+def main() -> None:
+    """Entry point."""
+    run(SPEC, work)
+
+
+if __name__ == "__main__":
+    main()
