@@ -98,7 +98,7 @@ def _tried(directory: Path, manifest: Manifest, trial: Trial) -> Verdict:
         with _scratch(directory, manifest, trial) as (settings, label):
             where = label
             trial.restoring.restore(directory, manifest, settings)
-            differences = list(_differences(directory, manifest, settings, trial))
+            differences = list(differences_of(directory, manifest, settings, trial))
     except RestoreFailed as error:
         differences = [str(error)]
     return Verdict(
@@ -111,7 +111,11 @@ def _tried(directory: Path, manifest: Manifest, trial: Trial) -> Verdict:
     )
 
 
-def _differences(directory: Path, manifest: Manifest, settings: ConnectionSettings, trial: Trial) -> Iterator[str]:
+def differences_of(directory: Path, manifest: Manifest, settings: ConnectionSettings, trial: Trial) -> Iterator[str]:
+    """What is not in a restored database as the manifest recorded it, in words.
+
+    :raises RestoreFailed: when the dump cannot be read.
+    """
     with Database(settings, "verification") as database, trial.restoring.watch.over(database.cancel):
         found = read_copy(database, trial.read)
     yield from compare_content(manifest.content, _with_schema(found, directory, manifest, settings, trial.restoring))

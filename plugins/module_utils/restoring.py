@@ -64,7 +64,7 @@ class Restoring:
     :param pg_dump_version: of the one that is found.
     :param jobs: side by side, where the format allows it.
     :param identity_file: age's private key, for an encrypted backup.
-    :param options: further ones of pg_restore.
+    :param tablespaces: whether tables go to the tablespaces that they were in; otherwise all go to the database's own.
     :param seen: is told of each table that is about to be loaded, by an archive.
     :param watch: ends what is waited for.
     """
@@ -73,7 +73,7 @@ class Restoring:
     pg_dump_version: str
     jobs: int = 2
     identity_file: str = ""
-    options: tuple[str, ...] = ()
+    tablespaces: bool = False
     seen: Callable[[], None] | None = None
     watch: Watch = field(default_factory=Watch)
 
@@ -88,7 +88,13 @@ class Restoring:
             tail = self._stream(directory, manifest, command, settings)
             require_complete(tail)
             return
-        command = [self.program(PG_RESTORE), "--exit-on-error", "--no-tablespaces", "--verbose", *self.options]
+        command = [
+            self.program(PG_RESTORE),
+            "--exit-on-error",
+            "--no-subscriptions",
+            "--verbose",
+            *([] if self.tablespaces else ["--no-tablespaces"]),
+        ]
         command += ["-d", connection_string(settings)]
         if manifest.recipients:
             self._stream(directory, manifest, command, settings)
