@@ -67,7 +67,7 @@ SELECT r.id, r.door, r.operator, r.version, to_char(r.started_at AT TIME ZONE 'U
 """
 
 # Advisory locks belong to one database, so one key is enough: "mult" in ASCII.
-_ADVISORY_CLASS = 0x6D756C74
+ADVISORY_CLASS = 0x6D756C74
 
 
 @dataclass(frozen=True)
@@ -325,7 +325,7 @@ class Journal:
 
     def lock(self) -> bool:
         """Take the advisory lock of this session: the second guard, against a run that only seems dead."""
-        return bool(self.database.value("SELECT pg_try_advisory_lock(%s, 0)", (_ADVISORY_CLASS,)))
+        return bool(self.database.value("SELECT pg_try_advisory_lock(%s, 0)", (ADVISORY_CLASS,)))
 
 
 def _json(data: Any) -> str:

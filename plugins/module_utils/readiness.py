@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_guard import running_dumps
 from ansible_collections.dbops.multischema.plugins.module_utils.blockers import find_blockers
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
@@ -146,19 +147,15 @@ def prepared_transactions(question: Question) -> Iterator[Check]:
 
 def dumps(question: Question) -> Iterator[Check]:
     """A dump holds a lock on every table until it ends."""
-    rows = question.database.rows(
-        "SELECT pid, usename::text, application_name, extract(epoch FROM now() - backend_start)::int "
-        "FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND application_name IN ('pg_dump', 'pg_dumpall') "
-        "AND pid <> pg_backend_pid() ORDER BY pid"
-    )
-    for pid, user, application, age in rows:
+    found = running_dumps(question.database)
+    for dump in found:
         yield Check(
             "running dump",
             FAIL,
-            f"{application} of {user}, pid {pid}, for {age} s; it holds a lock on every table until it ends",
+            f"{dump}; it holds a lock on every table until it ends",
             "Wait for it, and let no backup begin during the migration.",
         )
-    if not rows:
+    if not found:
         yield Check("running dumps", PASS, "none")
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.aftermath import add_what_became_of_it
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_guard import require_no_dump
 from ansible_collections.dbops.multischema.plugins.module_utils.crew import Crew
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     ConnectionFailed,
@@ -131,12 +132,23 @@ def _enter(journal: Journal, work: Slice) -> Lease | None:
         if not journal.renew_lease(work.run):
             raise JournalError("This run has lost its lease: another run has taken over.", "", "Let it finish, then run again.")
         return None
+    require_no_dump(journal.database)  # before anything is written, the journal included
     journal.create()
     other = journal.take_lease(work.run, work.operator)
     if other is None:
+        _require_no_dump_since(journal, work.run)
         journal.begin_run(work.run, work.door, work.plan_digest, work.operator, work.version)
         journal.accept(work.run, [(item[0], item[1], item[2]) for item in work.accepted])
     return other
+
+
+def _require_no_dump_since(journal: Journal, run: str) -> None:
+    """Look once more: a backup that has begun before the lease could be seen has looked for it in vain."""
+    try:
+        require_no_dump(journal.database)
+    except JournalError:
+        journal.release_lease(run)
+        raise
 
 
 def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, Step]], list[str]]:

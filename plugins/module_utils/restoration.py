@@ -11,10 +11,11 @@ import contextlib
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import require_intact
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, DatabaseIdentity, Manifest
@@ -74,6 +75,22 @@ class Prospect:
     sessions: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a person is told of it, as plain data."""
+        content = self.manifest.content
+        return {
+            "name": self.manifest.name,
+            "database": self.live,
+            "kept": self.kept,
+            "ended_at": self.manifest.ended_at,
+            "tables": len(content.tables),
+            "rows": content.rows,
+            "size": self.shape.size,
+            "free": self.free,
+            "sessions": list(self.sessions),
+            "notes": list(self.notes),
+        }
+
 
 def beside(name: str, ending: str) -> str:
     """A name of our own for a database that belongs to another one, cut where it would be too long."""
@@ -81,15 +98,18 @@ def beside(name: str, ending: str) -> str:
     return name.encode()[:room].decode(errors="ignore") + ending
 
 
-def look_ahead(directory: Path, settings: ConnectionSettings, maintenance: str, *, foreign: bool) -> Prospect:
+def look_ahead(
+    directory: Path, settings: ConnectionSettings, maintenance: str, *, foreign: bool, seen: Callable[[int], None] | None = None
+) -> Prospect:
     """Everything that would stop a restore, before anything is made.
 
     :param settings: the live database, as a role that may create databases.
     :param maintenance: another database of that server, to connect to while the live one is renamed.
     :param foreign: whether the backup may be of another database or server.
+    :param seen: is told how many bytes of its files have been read, each time.
     :raises MultischemaError: saying what is in the way; nothing was changed then.
     """
-    manifest, live = require_intact(directory), settings.parameters["dbname"]
+    manifest, live = require_intact(directory, seen=seen), settings.parameters["dbname"]
     if manifest.engine != PG_DUMP:
         raise BackupRefused(
             f"{directory} was made by {manifest.engine}.", "Only dumps are restored here.", f"Use {manifest.engine} itself."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -19,7 +20,13 @@ from typing import IO, Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import CHUNK, dump_file
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DIRECTORY, PLAIN, Manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import PG_RESTORE, PSQL, connection_string, libpq_environment
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
+    PG_RESTORE,
+    PSQL,
+    ClientTools,
+    connection_string,
+    libpq_environment,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
@@ -30,6 +37,7 @@ _TOLD = 12  # lines of what a program says
 # Of what pg_restore says with --verbose; from the other programs every line counts.
 _WORTH_SAYING = tuple(f"pg_restore: {word}" for word in ("error", "fatal", "detail", "hint", "from TOC entry", "while "))
 _NOT_MUCH = 1 << 24  # bytes
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 _WRONG_KEY = "no identity matched"  # as age says it
 # What a restore says where this machine is the trouble, and not the backup.
 _SURROUNDINGS = (
@@ -60,8 +68,7 @@ class SurroundingsFailed(MultischemaError):
 class Restoring:
     """How to restore.
 
-    :param program: finds a program of PostgreSQL by its name.
-    :param pg_dump_version: of the one that is found.
+    :param tools: PostgreSQL's programs.
     :param jobs: side by side, where the format allows it.
     :param identity_file: age's private key, for an encrypted backup.
     :param tablespaces: whether tables go to the tablespaces that they were in; otherwise all go to the database's own.
@@ -69,8 +76,7 @@ class Restoring:
     :param watch: ends what is waited for.
     """
 
-    program: Callable[[str], str]
-    pg_dump_version: str
+    tools: ClientTools
     jobs: int = 2
     identity_file: str = ""
     tablespaces: bool = False
@@ -84,12 +90,12 @@ class Restoring:
         :raises SurroundingsFailed: when it could not be tried.
         """
         if manifest.dump_format == PLAIN:
-            command = [self.program(PSQL), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, "-d", connection_string(settings)]
+            command = [self.tools.program(PSQL), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, "-d", connection_string(settings)]
             tail = self._stream(directory, manifest, command, settings)
             require_complete(tail)
             return
         command = [
-            self.program(PG_RESTORE),
+            self.tools.program(PG_RESTORE),
             "--exit-on-error",
             "--no-subscriptions",
             "--verbose",
@@ -108,7 +114,7 @@ class Restoring:
 
         :raises RestoreFailed: when it cannot be read.
         """
-        command = [self.program(PG_RESTORE), "--schema-only", "-f", "-"]
+        command = [self.tools.program(PG_RESTORE), "--schema-only", "-f", "-"]
         if manifest.recipients:
             with self.opened(directory, manifest) as source, _Child(command, _plain_environment(), self.watch, source=source) as child:
                 yield from child.output
@@ -281,6 +287,8 @@ class _Child:
                 "It is encrypted to other keys; that says nothing about what is in it.",
                 "Set backup_age_identity to the file with the private key of one of its recipients (the manifest lists them).",
             )
+        if -status in _CRASHES:  # what it reads is broken in a way that it does not expect; pg_restore was seen to do so
+            raise RestoreFailed(f"{self.name} crashes when it reads the dump (signal {-status})")
         if any(words in said for words in _SURROUNDINGS) or status < 0:
             raise SurroundingsFailed(
                 f"The restore could not be tried here: {self.name} says: {said}",

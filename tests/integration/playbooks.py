@@ -21,12 +21,14 @@ from tests.integration.databases import Target
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = {
     "preflight": "preflight.yml",
+    "backup": "backup.yml",
     "plan": "plan.yml",
     "phase1": "phase1_schema_creation.yml",
     "phase2": "phase2_table_migration.yml",
     "verify": "verify.yml",
     "promote": "promote.yml",
     "rollback": "rollback.yml",
+    "restore": "restore.yml",
     "site": "site.yml",
 }
 HOST = "sandbox"

@@ -10,23 +10,29 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, dumps
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
-from tests.integration.evidence import journaled
+from tests.integration.evidence import JOURNAL, journaled
 from tests.integration.probes import Background
 
 TABLES = 30
 VALUES = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["t_*"]}], "unplaced": "keep"}
 
 
-def start_dump(target: Target) -> subprocess.Popen[str]:
-    """A dump of the whole database, to be read from its output."""
+UNSEEN = "nightly"  # what somebody has called his dump, so that nobody knows what it is
+
+
+def start_dump(target: Target, name: str = "pg_dump") -> subprocess.Popen[str]:
+    """A dump of the whole database, to be read from its output.
+
+    :param name: as which it is seen in ``pg_stat_activity``.
+    """
     server = target.server
     where = ["-h", server.host, "-p", str(server.port), "-U", server.user, "-d", target.name]
-    environment = {**os.environ, "PGPASSWORD": server.password}
+    environment = {**os.environ, "PGPASSWORD": server.password, "PGAPPNAME": name}
     return subprocess.Popen(
         [str(server.bin_dir / "pg_dump"), *where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
@@ -40,18 +46,52 @@ def rows_in(dump: str) -> dict[str, int]:
     return found
 
 
+def standing_still(target: Target, name: str = "pg_dump") -> subprocess.Popen[str]:
+    """A dump in the middle of a big table: nobody reads its output yet."""
+    target.execute("CREATE TABLE t_1 (id int)", "CREATE TABLE big (body text)")
+    target.execute(
+        "INSERT INTO t_1 SELECT generate_series(1, 5)", "INSERT INTO big SELECT repeat('x', 1000) FROM generate_series(1, 20000)"
+    )
+    dump = start_dump(target, name)
+    wait_until(lambda: target.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY public.big%'") > 0, "it dumps")
+    return dump
+
+
 @pytest.mark.majors(15, 18)
-def test_a_dump_that_runs_is_named_and_waited_for_and_stays_complete(empty: Target) -> None:
-    empty.execute("CREATE TABLE t_1 (id int)", "CREATE TABLE big (body text)")
-    empty.execute("INSERT INTO t_1 SELECT generate_series(1, 5)", "INSERT INTO big SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
-    core = Core(empty, VALUES, Pace(50, 1.5))
-    dump = start_dump(empty)  # nobody reads its output yet, so it stands still in the middle of the big table
+def test_no_migration_begins_while_a_dump_runs(empty: Target) -> None:
+    core = Core(empty, VALUES, Pace(50, 60))
+    dump = standing_still(empty)
     try:
-        wait_until(lambda: empty.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY public.big%'") > 0, "it dumps")
         with core.connect() as database:
             (check,) = dumps(Question(database, 50, [], 1))
         assert (check.status, "pg_dump of postgres" in check.detail) == ("fail", True)
-        with pytest.raises(StepFailed, match=r"no lock within 1\.5 s .*user postgres, pg_dump, .* holds AccessShareLock on public.t_1"):
+        with pytest.raises(JournalError, match=r"A dump of this database is running: pg_dump of postgres, pid \d+.*Nothing was changed"):
+            core.apply()
+        assert empty.value(f"SELECT to_regnamespace('{JOURNAL}')") is None
+        text, errors = dump.communicate(timeout=60)
+    finally:
+        dump.kill()
+    assert (dump.returncode, errors) == (0, "")
+    core.apply()
+    assert core.left() == []
+    dump = start_dump(empty, "pg_dump")
+    try:
+        wait_until(lambda: empty.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY public.big%'") > 0, "it dumps")
+        with pytest.raises(JournalError, match="A dump of this database is running"):
+            core.roll_back()
+        dump.communicate(timeout=60)
+    finally:
+        dump.kill()
+    core.roll_back()
+    assert rows_in(text) == {"t_1": 5, "big": 20000}
+
+
+@pytest.mark.majors(15, 18)
+def test_a_dump_that_nobody_knows_for_one_is_named_and_waited_for_and_stays_complete(empty: Target) -> None:
+    core = Core(empty, VALUES, Pace(50, 1.5))
+    dump = standing_still(empty, UNSEEN)
+    try:
+        with pytest.raises(StepFailed, match=rf"no lock within 1\.5 s .*user postgres, {UNSEEN}, .* holds AccessShareLock on public.t_1"):
             core.apply()
         core.pace = Pace(50, 60)
         work = Background(core.apply)
@@ -85,7 +125,7 @@ def test_a_dump_that_begins_while_tables_move_is_complete_or_fails_loudly(
     work = Background(move_to_and_fro)
     complete, failed = 0, []
     for _ in range(12):
-        dump = start_dump(empty)
+        dump = start_dump(empty, UNSEEN)  # otherwise the next round would not begin
         text, errors = dump.communicate(timeout=60)
         if dump.returncode == 0:
             held = {name: count for name, count in rows_in(text).items() if name.startswith("t_")}

@@ -67,6 +67,7 @@ setup_servers() {
   local missing=()
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
   [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
+  command -v age >/dev/null || missing+=(age)
   # A network that can be cut is made by root only.
   [ "$(id -u)" -ne 0 ] || command -v ip >/dev/null || missing+=(iproute2)
   [ ${#missing[@]} -gt 0 ] || return 0

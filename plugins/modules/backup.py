@@ -1,0 +1,232 @@
+#!/usr/bin/python
+# Copyright: The dbops.multischema contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Take a backup of a database."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: backup
+short_description: Take a backup of a database, with digests of what it must hold
+version_added: 0.1.0
+description:
+  - Dumps one snapshot of a database by C(pg_dump), and reads digests of every table in the same snapshot, so that a restored copy can be
+    compared with it whatever is written meanwhile. Roles and tablespaces come along (C(pg_dumpall --globals-only)).
+  - What is written has a name only once all of it is on disk, with a manifest of every file. A run that fails or is stopped leaves nothing.
+  - It refuses to begin where this role cannot read everything, where no C(pg_dump) on the host is as new as the server, where there
+    is no room, while a migration is at work, and beside another backup of the same database.
+  - Whether the backup is any good nobody knows until somebody has restored it.
+author:
+  - The dbops.multischema contributors
+extends_documentation_fragment:
+  - dbops.multischema.database
+  - dbops.multischema.database.artifacts
+options:
+  directory:
+    description:
+      - Where backups are kept; below it each environment and each host has a directory of its own.
+      - Relative to where the user stands, on a local connection; on other hosts it has to be absolute.
+      - By default C(backups) in O(artifacts_dir).
+    type: path
+  format:
+    description:
+      - V(directory) is dumped by several connections side by side, and restored so.
+      - V(custom) is one file; V(plain) is SQL to read, uncompressed.
+    type: str
+    choices: [directory, custom, plain]
+    default: directory
+  compression:
+    description:
+      - V(gzip:6), V(zstd:3), V(lz4) or V(none), with the level behind the colon.
+      - Left out, it is V(zstd:3) where this host's C(pg_dump) can do that, and V(gzip:6) elsewhere.
+    type: str
+    default: ''
+  jobs:
+    description: Connections that dump side by side, in the directory format.
+    type: int
+    default: 2
+  age_recipients:
+    description:
+      - Public keys of C(age) that the backup is encrypted to while it is written; the files hold nothing else then.
+      - Not with V(format=directory).
+    type: list
+    elements: str
+    default: []
+  tools_directory:
+    description: Where C(pg_dump) and its like are, if not where packages put them.
+    type: path
+  lock_wait_s:
+    description: How long the dump waits for a lock on a table before it gives up, in seconds.
+    type: float
+    default: 60.0
+  room_percent:
+    description: How much must be free before it begins, in percent of what the tables take on the server.
+    type: int
+    default: 100
+  keep_count:
+    description:
+      - How many backups of this database stay; V(0) for no limit.
+      - The newest stays whatever this says, and so does the newest that somebody has proved by restoring it.
+    type: int
+    default: 7
+  keep_days:
+    description: For how many days they stay; V(0) for no limit by age.
+    type: float
+    default: 0.0
+  folder:
+    description: Where the backups of this host lie; the action plugin makes it of O(directory), O(environment) and the host's name.
+    type: path
+    required: true
+  job:
+    description: A backup that is being taken, to ask how far it is. The action plugin sets it.
+    type: str
+  seconds:
+    description: How long one call waits for the end. The action plugin sets it.
+    type: float
+    default: 4.0
+"""
+
+EXAMPLES = r"""
+- name: Take a backup
+  dbops.multischema.backup:
+    directory: /srv/backups
+    format: custom
+    age_recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudmzqdgsp62ls9]
+  register: backup
+
+- name: Show where it is
+  ansible.builtin.debug:
+    msg: "{{ backup.report }}"
+"""
+
+RETURN = r"""
+name:
+  description: Name of the backup; in check mode none.
+  type: str
+  returned: when one was taken
+path:
+  description: Its directory, or in check mode the directory that it would be in.
+  type: str
+  returned: success
+tables:
+  description: How many tables it holds.
+  type: int
+  returned: success
+rows:
+  description: How many rows.
+  type: int
+  returned: when one was taken
+size:
+  description: Of all its files, in bytes.
+  type: int
+  returned: when one was taken
+seconds:
+  description: How long it took.
+  type: float
+  returned: when one was taken
+estimate:
+  description: What the tables take on the server, in bytes; a compressed backup is smaller.
+  type: int
+  returned: in check mode
+free:
+  description: How much is free where it would go, in bytes.
+  type: int
+  returned: in check mode
+compression:
+  description: Method and level.
+  type: str
+  returned: success
+role_passwords:
+  description: Whether the passwords of roles are in it; only a superuser may read them.
+  type: bool
+  returned: success
+warnings_of_pg_dump:
+  description: What C(pg_dump) warns of.
+  type: list
+  elements: str
+  returned: when one was taken
+removed:
+  description: Older backups that were removed, in check mode those that would be.
+  type: list
+  elements: str
+  returned: success
+report:
+  description: All that in lines for a person.
+  type: list
+  elements: str
+  returned: success
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils import background
+from ansible_collections.dbops.multischema.plugins.module_utils.backup import removed_by_next, take
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import CUSTOM, DIRECTORY, PLAIN
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import Place, new_name
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request, examine
+from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+
+SPEC: dict[str, Any] = {
+    "artifacts_dir": {"type": "path", "default": "artifacts"},
+    "environment": {"type": "str", "default": "default"},
+    "directory": {"type": "path"},
+    "format": {"type": "str", "choices": [DIRECTORY, CUSTOM, PLAIN], "default": DIRECTORY},
+    "compression": {"type": "str", "default": ""},
+    "jobs": {"type": "int", "default": 2},
+    "age_recipients": {"type": "list", "elements": "str", "default": []},
+    "tools_directory": {"type": "path"},
+    "lock_wait_s": {"type": "float", "default": 60.0},
+    "room_percent": {"type": "int", "default": 100},
+    "keep_count": {"type": "int", "default": 7},
+    "keep_days": {"type": "float", "default": 0.0},
+    "folder": {"type": "path", "required": True},
+    "job": {"type": "str"},
+    "seconds": {"type": "float", "default": 4.0},
+}
+
+
+def work(door: Door) -> dict[str, Any]:
+    """Look and say what would be done; or begin; or ask how far it is."""
+    request = Request.from_options(door.params)
+    settings = door.settings()
+    place = Place(Path(request.directory), settings.parameters["dbname"])
+    name = door.params["job"]
+    if name is None:
+        with door.connect("backup") as database:
+            examined = examine(database, request)
+            if door.module.check_mode:
+                return {
+                    "changed": True,
+                    "path": str(place.directory),
+                    "tables": examined.tables,
+                    "estimate": examined.estimate,
+                    "free": examined.free,
+                    "compression": examined.compression,
+                    "role_passwords": examined.reads_passwords,
+                    "removed": removed_by_next(place, examined, request),
+                }
+        name = new_name(place.database)
+        place.make()
+        background.start(place.job(name), lambda progress: take(name, request, settings, progress))
+    return _ask(place.job(name), name, door.params["seconds"])
+
+
+def _ask(job: Path, name: str, seconds: float) -> dict[str, Any]:
+    try:
+        state = background.poll(job, seconds)
+    finally:
+        background.forget(job)
+    if state.result is None:
+        return {"changed": False, "job": name, "figures": dict(state.figures), "seconds": state.seconds}
+    return {"changed": True, **state.result}
+
+
+def main() -> None:
+    """Entry point."""
+    run(SPEC, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What a person reads of a backup: while it is taken, afterwards, and in check mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import size_text
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of
+
+
+def progress_line(figures: Mapping[str, Any], seconds: float) -> str:
+    """How far it is."""
+    if not figures:
+        return f"the backup begins, {seconds:.0f} s"
+    size = size_text(figures.get("bytes", 0))
+    if figures["doing"] != "dumping":
+        return f"everything is dumped; checksums of {size} are taken, {seconds:.0f} s"
+    total = figures["tables"]
+    return (
+        f"dump: {min(figures['dumped'], total)} of {count_of(total, 'table')} begun, {size} written; "
+        f"digests: {min(figures['read'], total)} of {total}; {seconds:.0f} s"
+    )
+
+
+def taken_lines(result: Mapping[str, Any]) -> list[str]:
+    """What was taken."""
+    return list(_taken(result))
+
+
+def _taken(result: Mapping[str, Any]) -> Iterator[str]:
+    kind = f"{result['format']} format, {_compression(result)}" + (", encrypted" if result["encrypted"] else "")
+    yield f"Backup {result['name']} of database {result['database']}"
+    yield (
+        f"  {count_of(result['tables'], 'table')}, {result['rows']:,} rows, {size_text(result['size'])} in {result['seconds']:.1f} s "
+        f"({kind}; PostgreSQL {result['server']}, pg_dump {result['pg_dump']})"
+    )
+    yield f"  is in {result['path']}"
+    yield "  Nobody has restored it yet, so nobody knows whether it can be: it counts as proved once that is done."
+    yield from _passwords(result, "without their passwords")
+    for warning in result["warnings_of_pg_dump"]:
+        yield f"  pg_dump warns: {warning}"
+    yield from _removed(result, "Removed, as newer ones are there")
+
+
+def expected_lines(result: Mapping[str, Any]) -> list[str]:
+    """What would be taken."""
+    return list(_expected(result))
+
+
+def _expected(result: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"A backup of {count_of(result['tables'], 'table')} would be written to {result['path']}, {_compression(result)}; "
+        f"the tables take {size_text(result['estimate'])} on the server, {size_text(result['free'])} are free."
+    )
+    yield from _passwords(result, "without their passwords")
+    yield from _removed(result, "These would be removed after it")
+
+
+def _compression(result: Mapping[str, Any]) -> str:
+    return "uncompressed" if result["compression"] == "none" else f"compressed by {result['compression']}"
+
+
+def _passwords(result: Mapping[str, Any], words: str) -> Iterator[str]:
+    if not result["role_passwords"]:
+        yield f"  Roles are in it {words}: only a superuser may read those. After a restore on a new server they have to be set anew."
+
+
+def _removed(result: Mapping[str, Any], words: str) -> Iterator[str]:
+    if result["removed"]:
+        yield f"  {words}: {', '.join(result['removed'])}"

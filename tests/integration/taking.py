@@ -1,0 +1,107 @@
+"""Backups in tests: taken by the core itself, and restored by hand, by programs that know nothing of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.background import Progress
+from ansible_collections.dbops.multischema.plugins.module_utils.backup import take
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import MANIFEST, Manifest, parse_manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import new_name
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import find_tools, libpq_environment
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.content import (
+    SETTINGS,
+    Content,
+    read_large_objects,
+    read_sequences,
+    read_table,
+    tables_of,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
+from tests.integration.databases import Target, new_database
+
+FOREVER_S = 1e9
+
+
+class Backups:
+    """Backups of one database in a directory.
+
+    :param directory: where they go.
+    :param values: of the request, over those that suit a test.
+    """
+
+    def __init__(self, target: Target, directory: Path, **values: Any) -> None:
+        self.target, self.directory = target, directory
+        self.values = {"tools_directory": str(target.server.bin_dir), "room_percent": 0, **values}
+
+    def request(self, **values: Any) -> Request:
+        """What is asked for."""
+        return Request(**{"directory": str(self.directory), **self.values, **values})
+
+    def take(self, **values: Any) -> Manifest:
+        """Take one, in this process."""
+        job = self.directory.parent / "job"
+        job.mkdir(exist_ok=True, parents=True)
+        result = take(new_name(self.target.name), self.request(**values), parse_url(self.target.url()), Progress(job, FOREVER_S))
+        return self.read(result["name"])
+
+    def read(self, name: str) -> Manifest:
+        """The manifest of one."""
+        return parse_manifest((self.directory / name / MANIFEST).read_bytes())
+
+    def names(self) -> list[str]:
+        """Everything that lies there, but the lock."""
+        if not self.directory.exists():
+            return []
+        return sorted(path.name for path in self.directory.iterdir() if not path.name.endswith(".lock"))
+
+    @contextlib.contextmanager
+    def restored(self, manifest: Manifest, dump: Path | None = None) -> Iterator[Target]:
+        """A database of the same server into which it is restored, as the superuser."""
+        copy = new_database(self.target.server)
+        try:
+            settings = parse_url(copy.superuser_url)
+            tools = find_tools(self.target.server.major * 10000, ["pg_restore", "psql"], str(self.target.server.bin_dir))
+            file = dump or next(path for path in (self.directory / manifest.name).iterdir() if path.name.startswith("dump"))
+            if manifest.dump_format == "plain":
+                command = [tools.program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={file}"]
+            else:
+                command = [tools.program("pg_restore"), "--exit-on-error", f"--dbname={copy.name}", str(file)]
+            done = subprocess.run(command, env=libpq_environment(settings), capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            yield copy
+        finally:
+            copy.drop()
+
+    def content(self, target: Target) -> Content:
+        """What a database holds now, with the digest of its schema."""
+        settings = parse_url(target.superuser_url)
+        with Database(settings, "test") as database, database.snapshot():
+            database.execute(SETTINGS)
+            tables = tuple(read_table(database, schema, name) for schema, name, _ in tables_of(database))
+            count, digest = read_large_objects(database)
+            sequences = read_sequences(database)
+        tools = find_tools(self.target.server.major * 10000, ["pg_dump"], str(self.target.server.bin_dir))
+        return Content(tables, sequences, count, digest, schema_digest(tools, settings))
+
+
+def files_holding(directory: Path, text: bytes) -> list[str]:
+    """Files in which a text stands as it is."""
+    return [str(path) for path in directory.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
+def modes(directory: Path) -> set[str]:
+    """Modes of everything below a directory, as ``d700`` and ``f600``."""
+    found = set()
+    for root, _, files in os.walk(directory):
+        found.add(f"d{Path(root).stat().st_mode & 0o777:o}")
+        found.update(f"f{(Path(root) / name).stat().st_mode & 0o777:o}" for name in files)
+    return found

@@ -1,0 +1,40 @@
+"""The playbook that takes backups, as an operator runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.playbooks import HOST, Playbooks
+from tests.integration.taking import modes
+
+pytestmark = [pytest.mark.playbook, pytest.mark.majors(18)]
+
+
+def everything_in(directory: Path) -> dict[str, str]:
+    """Every file, by its path, with a digest of its content."""
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_check_mode_says_what_would_be_done_and_a_run_does_it(playbooks: Playbooks) -> None:
+    tools: dict[str, Any] = {"backup_tools_directory": str(playbooks.target.server.bin_dir), "backup_room_percent": 1}
+    place = playbooks.artifacts / "backups" / "sandbox" / HOST
+    checked = playbooks.run("backup", check=True, **tools).ok()
+    assert not playbooks.artifacts.exists()
+    assert str(place) in " ".join(checked.report.split())
+    run = playbooks.run("backup", **tools).ok()
+    assert run.changed == 1
+    (directory,) = [path for path in place.iterdir() if not path.name.startswith(".")]
+    assert directory.name in run.report
+    assert modes(directory) == {"d700", "f600"}
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["database"]["name"] == playbooks.target.name
+    assert f"[{HOST}]" in run.stderr or "dump:" not in run.stderr
+    if playbooks.target.mover is not None:
+        assert "without their passwords" in run.report
+        assert "PASSWORD" not in (directory / "globals.sql").read_text()
+        assert playbooks.target.mover.password not in run.output
