@@ -36,6 +36,7 @@ TAIL = 4096  # bytes; what pg_dump writes behind that line is much shorter
 _TOLD = 12  # lines of what a program says
 # Of what pg_restore says with --verbose; from the other programs every line counts.
 _WORTH_SAYING = tuple(f"pg_restore: {word}" for word in ("error", "fatal", "detail", "hint", "from TOC entry", "while "))
+_ENDING_S = 10.0  # for a program that was asked to end
 _NOT_MUCH = 1 << 24  # bytes
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 _WRONG_KEY = "no identity matched"  # as age says it
@@ -216,13 +217,14 @@ class _Child:
     ) -> None:
         self.name = Path(command[0]).name
         self._said: deque[str] = deque(maxlen=_TOLD)
-        self._seen = seen
+        self._seen, self._watch = seen, watch
         try:
             self._process = subprocess.Popen(  # noqa: S603  a list of arguments, no shell
                 command,
                 stdin=subprocess.PIPE if fed else source or subprocess.DEVNULL,
                 stdout=subprocess.PIPE if not fed else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
+                start_new_session=True,
                 env=dict(environment),
             )
         except OSError as error:
@@ -231,7 +233,7 @@ class _Child:
                 "It is needed to read the backup.",
                 "Install it on this host (age: apt-get install age; PostgreSQL's programs: backup_tools_directory says where they are).",
             ) from error
-        self._watched = watch.over(self._process.kill)
+        self._watched = watch.over(self._process.terminate)  # pg_restore has its workers and their statements end, too
         self._watched.__enter__()
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
@@ -242,8 +244,13 @@ class _Child:
     def __exit__(self, *_exc: object) -> None:
         self._watched.__exit__(None, None, None)
         if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_ENDING_S)
+        # A worker that outlives its leader would keep the pipe open for as long as its statement takes.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._reader.join()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
@@ -280,6 +287,7 @@ class _Child:
         self._reader.join()
         if not status:
             return
+        self._watch.require_wanted()
         said = " ".join(" ".join(self._said).split()) or f"it ended with status {status}"
         if _WRONG_KEY in said:
             raise SurroundingsFailed(

@@ -1,10 +1,10 @@
-"""restore.yml: says what it would do, asks, does it, and says how to go back."""
+"""backup.yml takes a backup and proves it; restore.yml says what it would do, asks, does it, and says how to go back."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.integration import backups
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import read_backup
 from tests.integration.databases import Target
 from tests.integration.playbooks import HOST, Playbooks
 
@@ -15,13 +15,16 @@ pytestmark = [
 ]
 
 
-def test_a_restore_shows_what_it_would_do_asks_and_puts_the_backup_into_place(playbooks: Playbooks) -> None:
+def test_a_backup_is_taken_and_proved_and_a_restore_shows_what_it_would_do_asks_and_does_it(playbooks: Playbooks) -> None:
     target = playbooks.target
     others = Target(target.server, "postgres")
-    taken = backups.take(target, playbooks.artifacts / "backups" / "sandbox" / HOST)
+    playbooks.configure(backup_tools_directory=str(target.server.bin_dir))
+    proved = playbooks.run("backup").ok()
+    (taken,) = (playbooks.artifacts / "backups" / "sandbox" / HOST).glob("2*")
+    assert f"{taken.name}: restored into a throwaway server on" in proved.report
+    assert read_backup(taken).proved
     before = target.value("SELECT count(*) FROM public.students")
     target.execute("CREATE TABLE public.since (a int)")
-    playbooks.configure(backup_tools_directory=str(target.server.bin_dir))
 
     looked = playbooks.run("restore", check=True).ok()
     assert looked.changed == 1
