@@ -20,6 +20,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_timing
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_text
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
+from ansible_collections.dbops.multischema.plugins.plugin_utils.copy_job import copying
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, DatabaseAction, Spec, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsing import Rehearsing, Request, Seen
@@ -156,7 +157,7 @@ class _Stage:
     def make(self) -> Mapping[str, Any]:
         """Make the copy."""
         names = ("space_checked", "tools_directory")
-        made = self._action.module("rehearsal_copy", {"state": "made", **{name: self._options[name] for name in names}})
+        made = copying(self._action, {"state": "made", **{name: self._options[name] for name in names}})
         self._name = made["name"]
         return made
 
@@ -171,7 +172,7 @@ class _Stage:
     def picture(self, with_schema: bool) -> Picture:
         """Read all that it holds."""
         options = {"state": "read", "with_schema": with_schema, "tools_directory": self._options["tools_directory"]}
-        return Picture.from_dict(unpack(self._action.module("rehearsal_copy", options, self._connection)["picture"]))
+        return Picture.from_dict(unpack(copying(self._action, options, self._connection)["picture"]))
 
     def work(self, slice_: Mapping[str, Any]) -> dict[str, Any]:
         """Do a slice of steps on it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ansible_collections.dbops.multischema.plugins.plugin_utils.copy_job import copying
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
 
 
@@ -21,4 +22,4 @@ class ActionModule(DatabaseAction):
 
     def work(self) -> dict[str, Any]:
         """Run it."""
-        return self.module("rehearsal_copy", {name: self.options[name] for name in self.OPTIONS})
+        return copying(self, {name: self.options[name] for name in self.OPTIONS})

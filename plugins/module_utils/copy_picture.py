@@ -9,18 +9,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
+    PG_DUMP,
+    ClientTools,
+    connection_string,
+    libpq_environment,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.content import (
     SETTINGS,
     Content,
+    TableContent,
     compare_content,
     read_large_objects,
     read_sequences,
     read_table,
     tables_of,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.copying import SETTINGS_HERE, CopyFailed, environment
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import SETTINGS_HERE, CopyFailed, Watcher
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -65,22 +72,35 @@ class Picture:
         return cls(Content.from_dict(data["content"]), data["schema"], *pairs)
 
 
-def take_picture(settings: ConnectionSettings, tools: str, with_schema: bool) -> Picture:
-    """Read every row once, and the schema where it is wanted."""
+def take_picture(settings: ConnectionSettings, tools: ClientTools, with_schema: bool, watcher: Watcher) -> Picture:
+    """Read every row once, and the schema where it is wanted.
+
+    :param watcher: is told ``tables`` and ``of``.
+    """
     with Database(settings, "rehearsal") as database, database.snapshot():
         database.execute(SETTINGS)
-        tables = tuple(read_table(database, schema, name) for schema, name, _ in tables_of(database) if schema != JOURNAL_SCHEMA)
+        wanted = [(schema, name) for schema, name, _ in tables_of(database) if schema != JOURNAL_SCHEMA]
+        tables: list[TableContent] = []
+        for schema, name in wanted:
+            watcher.check()
+            watcher.say(tables=len(tables), of=len(wanted))
+            tables.append(read_table(database, schema, name))
         sequences = tuple(sequence for sequence in read_sequences(database) if sequence.schema != JOURNAL_SCHEMA)
-        content = Content(tables, sequences, *read_large_objects(database))
+        content = Content(tuple(tables), sequences, *read_large_objects(database))
         configured = tuple((who or "", setting, value) for who, setting, value in database.rows(SETTINGS_HERE))
         naming = tuple((schema, name) for schema, name in database.rows(_NAMING))
     return Picture(content, _dump_schema(settings, tools) if with_schema else "", configured, naming)
 
 
-def _dump_schema(settings: ConnectionSettings, tools: str) -> str:
-    command = [f"{tools}/pg_dump", "--schema-only", "--no-subscriptions", f"--exclude-schema={JOURNAL_SCHEMA}"]
-    done = subprocess.run(  # noqa: S603  a program and options of ours, without a shell
-        command, capture_output=True, text=True, check=False, env=environment(settings), stdin=subprocess.DEVNULL
+def _dump_schema(settings: ConnectionSettings, tools: ClientTools) -> str:
+    command = [tools.program(PG_DUMP), "--schema-only", "--no-subscriptions", f"--exclude-schema={JOURNAL_SCHEMA}"]
+    done = subprocess.run(  # noqa: S603  a list of arguments, no shell
+        [*command, f"--dbname={connection_string(settings)}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=libpq_environment(settings),
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode != 0:
         raise CopyFailed(f"pg_dump --schema-only ended with {done.returncode}: {' '.join(done.stderr.split())}", "", "Run it again.")

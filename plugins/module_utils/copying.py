@@ -12,10 +12,18 @@ import secrets
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
+    NONE,
+    PG_DUMP,
+    PG_RESTORE,
+    ClientTools,
+    connection_string,
+    libpq_environment,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError, ServerRefused
@@ -27,6 +35,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import N
 MARK = "dbops.multischema: a scratch copy of "  # how the comment of a copy begins
 LONGEST_NAME = 63  # bytes, NAMEDATALEN - 1
 DUMP_LOCK_WAIT_MS = 10_000  # a dump that waits for a lock lets nobody else have it
+WATCH_S = 1.0
 NEEDED_TIMES = 2  # the copy itself, and what is written to WAL of it
 _NAME = re.compile(r".*_rehearsal_[0-9a-f]{8}\Z", re.DOTALL)
 _GIB = 1 << 30
@@ -59,24 +68,6 @@ SELECT DISTINCT COALESCE(r.rolname, 'PUBLIC')
   FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
  WHERE n.nspname = 'public' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
 """
-_ENVIRONMENT = {
-    "host": "PGHOST",
-    "hostaddr": "PGHOSTADDR",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "sslcrl": "PGSSLCRL",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-    "channel_binding": "PGCHANNELBINDING",
-    "gssencmode": "PGGSSENCMODE",
-    "krbsrvname": "PGKRBSRVNAME",
-    "options": "PGOPTIONS",
-}
 
 
 class CopyFailed(MultischemaError):
@@ -171,12 +162,22 @@ def require_space(place: Place, checked: bool) -> None:
 # --- make it ---
 
 
-def make_copy(settings: ConnectionSettings, name: str, tools: str) -> Made:
+class Watcher(Protocol):
+    """Whom long work tells how far it is, and who may end it by an error (`background.Progress`)."""
+
+    def say(self, **figures: Any) -> None:
+        """Say how far it is."""
+
+    def check(self) -> None:
+        """Raise where the work should end."""
+
+
+def make_copy(settings: ConnectionSettings, name: str, tools: ClientTools, watcher: Watcher) -> Made:
     """Copy a database.
 
     :param settings: of the original, which is only read.
     :param name: of the copy, from :func:`new_name`.
-    :param tools: directory of pg_dump and pg_restore.
+    :param watcher: is told ``bytes`` and ``of``.
     :raises CopyFailed: when it cannot be made; nothing of it is left.
     """
     started = time.monotonic()
@@ -184,16 +185,20 @@ def make_copy(settings: ConnectionSettings, name: str, tools: str) -> Made:
         place = read_place(original)
         creators = [row[0] for row in original.rows(_CREATORS)]
         configured = original.rows(SETTINGS_HERE)
+
+        def watch() -> None:
+            watcher.check()
+            watcher.say(bytes=int(original.value("SELECT pg_catalog.pg_database_size(%s::name)", (name,))), of=place.size)
+
         _create(original, place, name)
         try:
+            _mark(original, name)
             _prepare(renamed(settings, name), creators)
-            _fill(settings, name, tools)
+            _fill(settings, name, tools, watch)
             notes = list(_configure(original, name, configured))
-        except BaseException as error:
+        except BaseException:
             _drop(original, name)
-            if isinstance(error, MultischemaError):
-                raise
-            raise CopyFailed(f"The copy was given up ({type(error).__name__}); it is dropped.", "", "Run it again.") from error
+            raise
     return Made(name, time.monotonic() - started, tuple(notes))
 
 
@@ -220,6 +225,9 @@ def _create(original: Database, place: Place, name: str) -> None:
             error.why,
             "Connect as a superuser or GRANT the role CREATEDB (ALTER ROLE … CREATEDB), or hand over a copy: rehearsal_database_url.",
         ) from error
+
+
+def _mark(original: Database, name: str) -> None:
     # Whoever may connect to any database must not read in it what is closed to them in the original.
     original.execute(statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", Name(name)))
     comment = Text(f"{MARK}{original.value('SELECT current_database()')}")
@@ -234,26 +242,20 @@ def _prepare(copy: ConnectionSettings, creators: Sequence[str]) -> None:
             database.execute(statement("GRANT CREATE ON SCHEMA public TO {}", role(name)))
 
 
-def environment(settings: ConnectionSettings) -> dict[str, str]:
-    """The connection for libpq's programs: the password is never on a command line."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    given = {_ENVIRONMENT[key]: value for key, value in settings.parameters.items() if key in _ENVIRONMENT}
-    return {**inherited, **given, "LC_ALL": "C"}
-
-
-def _fill(settings: ConnectionSettings, name: str, tools: str) -> None:
+def _fill(settings: ConnectionSettings, name: str, tools: ClientTools, watch: Callable[[], None]) -> None:
     dump = [
-        os.path.join(tools, "pg_dump"),
+        tools.program(PG_DUMP),
         "--format=custom",
-        "--compress=0",
+        *tools.compression_options(NONE),
         "--no-subscriptions",  # its slot is one of another server, and a database with a subscription cannot be dropped
         f"--lock-wait-timeout={DUMP_LOCK_WAIT_MS}",
         f"--exclude-schema={JOURNAL_SCHEMA}",
+        f"--dbname={connection_string(settings)}",
     ]
-    restore = [os.path.join(tools, "pg_restore"), "--exit-on-error", f"--dbname={_conninfo(name)}"]
+    restore = [tools.program(PG_RESTORE), "--exit-on-error", f"--dbname={connection_string(settings, name)}"]
     with tempfile.TemporaryFile() as said_by_dump, tempfile.TemporaryFile() as said_by_restore:
-        codes = _pipe(dump, restore, environment(settings), said_by_dump, said_by_restore)
-        for program, code, said in (("pg_restore", codes[1], said_by_restore), ("pg_dump", codes[0], said_by_dump)):
+        codes = _pipe(dump, restore, libpq_environment(settings), (said_by_dump, said_by_restore), watch)
+        for program, code, said in ((PG_RESTORE, codes[1], said_by_restore), (PG_DUMP, codes[0], said_by_dump)):
             if code != 0:
                 raise CopyFailed(
                     f"{program} ended with {code}: {_tail(said)}",
@@ -262,7 +264,9 @@ def _fill(settings: ConnectionSettings, name: str, tools: str) -> None:
                 )
 
 
-def _pipe(dump: list[str], restore: list[str], variables: Mapping[str, str], *errors: IO[bytes]) -> tuple[int, int]:
+def _pipe(
+    dump: list[str], restore: list[str], variables: Mapping[str, str], errors: tuple[IO[bytes], IO[bytes]], watch: Callable[[], None]
+) -> tuple[int, int]:
     """Run both, the first into the second. :returns: how they have ended."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -270,7 +274,11 @@ def _pipe(dump: list[str], restore: list[str], variables: Mapping[str, str], *er
         processes.append(_started(restore, variables, stdin=processes[0].stdout, stdout=subprocess.DEVNULL, stderr=errors[1]))
         if processes[0].stdout is not None:
             processes[0].stdout.close()  # so that the first notices when the second has ended
-        ended = [process.wait() for process in reversed(processes)]
+        while True:
+            try:
+                return processes[0].wait(WATCH_S), processes[1].wait(WATCH_S)
+            except subprocess.TimeoutExpired:
+                watch()
     except OSError as error:
         raise CopyFailed(f"{error.filename} cannot be started: {error.strerror}.", "", "Install PostgreSQL's client programs.") from error
     finally:
@@ -278,16 +286,10 @@ def _pipe(dump: list[str], restore: list[str], variables: Mapping[str, str], *er
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return ended[1], ended[0]
 
 
 def _started(command: list[str], variables: Mapping[str, str], **streams: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, env=dict(variables), **streams)  # noqa: S603  a program and options of ours, without a shell
-
-
-def _conninfo(name: str) -> str:
-    """A database's name where a program would also take a whole connection string."""
-    return "dbname='" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return subprocess.Popen(command, env=dict(variables), **streams)  # noqa: S603  a list of arguments, no shell
 
 
 def _tail(said: IO[bytes]) -> str:
@@ -351,44 +353,3 @@ def drop_copy(database: Database, name: str) -> bool:
 
 def _drop(database: Database, name: str) -> None:
     database.execute(statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", Name(name)))
-
-
-# --- programs ---
-
-
-def find_tools(directory: str, version_num: int) -> str:
-    """The directory of pg_dump and pg_restore that fit a server.
-
-    :param directory: where to look first; empty for the usual places.
-    :raises CopyFailed: when there are none of the server's major version or a newer one.
-    """
-    places = [directory] if directory else [*os.environ.get("PATH", "").split(os.pathsep), *_debian()]
-    seen = []
-    for place in places:
-        major = _major_of(os.path.join(place, "pg_dump"))
-        if major is None or not os.access(os.path.join(place, "pg_restore"), os.X_OK):
-            continue
-        if major >= version_num // 10000:
-            return place
-        seen.append(f"{place} (version {major})")
-    raise CopyFailed(
-        f"There is no pg_dump of version {version_num // 10000} or newer in {directory or 'PATH or /usr/lib/postgresql'}"
-        + (f"; found: {', '.join(seen)}" if seen else "")
-        + ".",
-        "An older one cannot read this server.",
-        f"Install it (postgresql-client-{version_num // 10000}), or set rehearsal_tools_directory to where it is.",
-    )
-
-
-def _debian() -> list[str]:
-    root = "/usr/lib/postgresql"
-    majors = [name for name in (os.listdir(root) if os.path.isdir(root) else []) if name.isdigit()]
-    return [os.path.join(root, name, "bin") for name in sorted(majors, key=int)]
-
-
-def _major_of(program: str) -> int | None:
-    if not os.access(program, os.X_OK):
-        return None
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603  without a shell
-    found = re.search(r"\) (\d+)", done.stdout)
-    return int(found[1]) if found else None

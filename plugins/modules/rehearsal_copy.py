@@ -50,6 +50,10 @@ options:
     description: Whether V(read) reads the schema too.
     type: bool
     default: true
+  job:
+    description: Set by the action plugin, which asks how far long work is until it has ended.
+    type: str
+    default: ""
 seealso:
   - module: dbops.multischema.rehearsal
 """
@@ -96,14 +100,17 @@ picture:
   returned: when O(state=read)
 """
 
-import signal
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils import background
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import PG_DUMP, PG_RESTORE, ClientTools, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import take_picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
     copies_of,
     drop_copy,
-    find_tools,
     make_copy,
     new_name,
     read_place,
@@ -111,19 +118,22 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 
+ASK_S = 4.0  # a call costs about half a second, so it has to be worth it
+
 SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["made", "read", "dropped", "found"], "required": True},
     "name": {"type": "str", "default": ""},
     "tools_directory": {"type": "path", "default": ""},
     "space_checked": {"type": "bool", "default": False},
     "with_schema": {"type": "bool", "default": True},
+    "job": {"type": "str", "default": ""},
 }
 
 
-def _tools(door: Door) -> str:
+def _tools(door: Door) -> ClientTools:
     with door.connect("rehearsal") as database:
         version = int(database.value("SELECT current_setting('server_version_num')::int"))
-    return find_tools(door.params["tools_directory"], version)
+    return find_tools(version, (PG_DUMP, PG_RESTORE), door.params["tools_directory"])
 
 
 def _find(door: Door) -> dict[str, Any]:
@@ -135,21 +145,28 @@ def _find(door: Door) -> dict[str, Any]:
 
 
 def _make(door: Door) -> dict[str, Any]:
-    tools = _tools(door)
+    tools, settings = _tools(door), door.settings()
     with door.connect("rehearsal") as database:
         require_space(read_place(database), door.params["space_checked"])
         name = new_name(str(database.value("SELECT current_database()")))
     if door.module.check_mode:
-        return {"changed": True, "name": name, "seconds": 0.0, "notes": []}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # whatever ends this, the half-made copy is dropped
-    made = make_copy(door.settings(), name, tools)
-    return {"changed": True, "name": made.name, "seconds": made.seconds, "notes": list(made.notes)}
+        return {"changed": True, "running": False, "name": name, "seconds": 0.0, "notes": []}
+
+    def work(progress: background.Progress) -> Mapping[str, Any]:
+        made = make_copy(settings, name, tools, progress)
+        return {"changed": True, "name": made.name, "seconds": made.seconds, "notes": list(made.notes)}
+
+    return _begin(work)
 
 
 def _read(door: Door) -> dict[str, Any]:
-    picture = take_picture(door.settings(), _tools(door), door.params["with_schema"])
-    return {"changed": False, "picture": door.pack(picture.to_dict())}
+    tools, settings, with_schema = _tools(door), door.settings(), door.params["with_schema"]
+
+    def work(progress: background.Progress) -> Mapping[str, Any]:
+        picture = take_picture(settings, tools, with_schema, progress)
+        return {"changed": False, "picture": door.pack(picture.to_dict())}
+
+    return _begin(work)
 
 
 def _drop(door: Door) -> dict[str, Any]:
@@ -159,8 +176,31 @@ def _drop(door: Door) -> dict[str, Any]:
         return {"changed": drop_copy(database, door.params["name"])}
 
 
+# --- what takes long goes on between the calls ---
+
+
+def _begin(work: Callable[[background.Progress], Mapping[str, Any]]) -> dict[str, Any]:
+    job = Path(tempfile.mkdtemp(prefix="multischema-rehearsal-"))
+    background.start(job, work)
+    return _ask(job)
+
+
+def _ask(job: Path) -> dict[str, Any]:
+    try:
+        state = background.poll(job, ASK_S)
+    except BaseException:
+        background.forget(job)
+        raise
+    if state.running:
+        return {"changed": False, "running": True, "job": str(job), "figures": dict(state.figures)}
+    background.forget(job)
+    return {**(state.result or {}), "running": False}
+
+
 def work(door: Door) -> dict[str, Any]:
     """Do what is asked for."""
+    if door.params["job"]:
+        return _ask(Path(door.params["job"]))
     return {"made": _make, "read": _read, "dropped": _drop, "found": _find}[door.params["state"]](door)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from psycopg2 import sql
 
 from ansible_collections.dbops.multischema.plugins.module_utils.access import find_bare, reach, shut_out
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import PG_DUMP, PG_RESTORE, ClientTools, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import Picture, take_picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import drop_copy, make_copy, new_name
@@ -22,6 +23,16 @@ from tests.integration.core import Core
 from tests.integration.databases import Target
 
 PACE = {"lock_timeout_ms": 50, "deadline_s": 30.0, "workers": 1, "probe": False, "max_replay_lag_s": 0.0}
+
+
+class Nobody:
+    """Does not look at how far long work is, and lets it go on."""
+
+    def say(self, **_figures: Any) -> None:
+        """Hear nothing."""
+
+    def check(self) -> None:
+        """Let it go on."""
 
 
 @dataclass
@@ -41,9 +52,10 @@ class CoreStage:
         return GIVEN if self.given else SCRATCH
 
     @property
-    def tools(self) -> str:
-        """Directory of the server's own programs."""
-        return str(self.core.target.server.bin_dir)
+    def tools(self) -> ClientTools:
+        """The server's own programs."""
+        server = self.core.target.server
+        return find_tools(server.major * 10000, (PG_DUMP, PG_RESTORE), str(server.bin_dir))
 
     @property
     def copied(self) -> Core:
@@ -61,7 +73,7 @@ class CoreStage:
     def make(self) -> Mapping[str, Any]:
         """Make the copy."""
         self.name = new_name(self.core.target.name)
-        made = make_copy(parse_url(self.core.url()), self.name, self.tools)
+        made = make_copy(parse_url(self.core.url()), self.name, self.tools, Nobody())
         return {"name": made.name, "notes": list(made.notes)}
 
     def drop(self) -> None:
@@ -75,7 +87,7 @@ class CoreStage:
 
     def picture(self, with_schema: bool) -> Picture:
         """Read all of it."""
-        return take_picture(parse_url(self.copied.url()), self.tools, with_schema)
+        return take_picture(parse_url(self.copied.url()), self.tools, with_schema, Nobody())
 
     def work(self, slice_: Mapping[str, Any]) -> dict[str, Any]:
         """Do a slice on the copy."""
