@@ -144,7 +144,7 @@ def differences(before: Picture, after: Picture) -> Iterator[str]:
         yield f"{setting} of {who or 'the database'}: {value} {'is gone' if (who, setting, value) in was else 'is new'}"
     if before.schema != after.schema:
         lines = difflib.unified_diff(before.schema.splitlines(), after.schema.splitlines(), "before", "after", lineterm="", n=0)
-        changed = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+        changed = [line for line in lines if line[1:].strip() and not line.startswith(("--", "+--", "+++", "@@"))]
         yield f"the schema differs in {len(changed)} lines: " + " | ".join(changed[:SHOWN_LINES])
 
 

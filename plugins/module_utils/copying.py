@@ -110,9 +110,12 @@ class Made:
 
 
 def new_name(database: str) -> str:
-    """A name for a copy that nothing has."""
+    """A name for a copy that nothing has.
+
+    Of ASCII only: the names of databases are kept as the bytes of whoever has made them, in whatever encoding that was.
+    """
     tail = f"_rehearsal_{secrets.token_hex(4)}"
-    return database.encode()[: LONGEST_NAME - len(tail)].decode(errors="ignore") + tail
+    return re.sub(r"[^ -~]", "_", database)[: LONGEST_NAME - len(tail)] + tail
 
 
 def renamed(settings: ConnectionSettings, database: str) -> ConnectionSettings:
@@ -258,7 +261,7 @@ def _fill(settings: ConnectionSettings, name: str, tools: ClientTools, watch: Ca
         for program, code, said in ((PG_RESTORE, codes[1], said_by_restore), (PG_DUMP, codes[0], said_by_dump)):
             if code != 0:
                 raise CopyFailed(
-                    f"{program} ended with {code}: {_tail(said)}",
+                    f"{program} ended with {code}: {_said(said)}",
                     "Only a complete copy is like the original.",
                     "Do what it says, or hand over a copy that was made otherwise: rehearsal_database_url.",
                 )
@@ -292,10 +295,12 @@ def _started(command: list[str], variables: Mapping[str, str], **streams: Any) -
     return subprocess.Popen(command, env=dict(variables), **streams)  # noqa: S603  a list of arguments, no shell
 
 
-def _tail(said: IO[bytes]) -> str:
-    said.seek(0)
-    lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
-    return " ".join(lines[-4:]) or "it says nothing"
+def _said(stream: IO[bytes]) -> str:
+    """What a program has said: from its first error on, on one line."""
+    stream.seek(0)
+    lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip(" ^")]
+    first = next((number for number, line in enumerate(lines) if "error:" in line.lower()), 0)
+    return " ".join(lines[first : first + 4]) or "it says nothing"
 
 
 def _configure(original: Database, name: str, configured: Sequence[tuple[Any, ...]]) -> Iterator[str]:
