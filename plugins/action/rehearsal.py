@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check, count_of, passed, report, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import options_for, parse_url, read_connection
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import Picture
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONNECTION
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE, GIVEN, SCRATCH
@@ -25,7 +27,6 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action 
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsing import Rehearsing, Request, Seen
 
-GIB = 1 << 30
 PACE = ("lock_timeout_ms", "deadline_s", "workers", "probe")
 
 
@@ -50,11 +51,13 @@ class ActionModule(DatabaseAction):
     def work(self) -> dict[str, Any]:
         """Rehearse, judge, or clean up."""
         stage = _Stage(self)
+        if stage.origin == GIVEN:
+            _require_url(self.options["copy_url"])
         if self.options["state"] == "cleaned":
             return self._clean(stage)
         check = self._judge()
         if self.options["state"] == "judged":
-            return {"changed": False, "passed": passed([check]), "report": report([check])}
+            return {"changed": False, "passed": passed([check]), "checks": [check.to_dict()], "report": report([check])}
         if passed([check]) and not self.options["again"]:
             lines = wrap(f"Nothing to do: {check.detail}. To do it again: -e rehearsal_again=true")
             return {"changed": False, "report": lines, "receipt": str(self._path)}
@@ -92,7 +95,10 @@ class ActionModule(DatabaseAction):
         if stage.origin == GIVEN:
             where = f"on the copy that is given, {stage.where()}"
         else:
-            where = f"on a copy beside it, which would take up to {stage.find()['needed'] / GIB:.1f} GiB and be dropped at the end"
+            found = stage.find()
+            if found["problem"]:
+                raise CopyFailed(found["problem"])
+            where = f"on a copy beside it, which would take up to {found['needed']} and be dropped at the end"
         line = f"{count_of(len(plan.steps), 'step')} would be rehearsed there and back {where}."
         then = f"{shown(self._path)} would be written."
         return {"changed": True, "report": wrap(line) + wrap(then), "receipt": "", "plan_digest": plan.digest}
@@ -109,12 +115,21 @@ class ActionModule(DatabaseAction):
             self.say(f"An earlier rehearsal has left its copy: DROP DATABASE {Name(name).as_string()} WITH (FORCE), when nobody needs it.")
 
     def _clean(self, stage: _Stage) -> dict[str, Any]:
-        names = stage.find(space_checked=True)["copies"]
+        names = stage.find()["copies"]
         for name in names:
             self.module("rehearsal_copy", {"state": "dropped", "name": name})
         verb = "would be dropped" if self._task.check_mode else "dropped"
         lines = [f"{name}: {verb}" for name in names] or ["No rehearsal has left a copy of this database."]
         return {"changed": bool(names), "report": lines}
+
+
+def _require_url(url: str) -> None:
+    """:raises ConfigurationError: in the words of the variable that it comes from."""
+    try:
+        parse_url(url)
+    except ConfigurationError as error:
+        found, remedy = (text.replace("multischema_database_url", "rehearsal_database_url") for text in (error.found, error.remedy))
+        raise ConfigurationError(found, error.why, remedy) from None  # the cause could quote a piece of a password
 
 
 class _Stage:
@@ -134,7 +149,6 @@ class _Stage:
     def _connection(self) -> dict[str, Any]:
         """To the copy."""
         if self.origin == GIVEN:
-            parse_url(self._options["copy_url"])  # refused here, where its words are
             return {"database_url": self._options["copy_url"]}
         return options_for({key: self._options.get(key) for key in CONNECTION}, self._name)
 
@@ -148,11 +162,10 @@ class _Stage:
         seen = self._action.observe(self._action.configuration(), connection=self._connection)
         return Seen(seen.catalog, seen.entries, seen.journal)
 
-    def find(self, space_checked: bool = False) -> dict[str, Any]:
-        """Which copies there are, and what another one would take."""
-        checked = space_checked or self._options["space_checked"]
-        options = {"state": "found", "space_checked": checked, "tools_directory": self._options["tools_directory"]}
-        return self._action.module("rehearsal_copy", options)
+    def find(self) -> dict[str, Any]:
+        """Which copies there are, and whether another one could be made."""
+        names = ("space_checked", "tools_directory")
+        return self._action.module("rehearsal_copy", {"state": "found", **{name: self._options[name] for name in names}})
 
     def make(self) -> Mapping[str, Any]:
         """Make the copy."""

@@ -6,6 +6,7 @@ whole server and are there already; settings of the database and of roles in it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -22,6 +23,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
     PG_RESTORE,
     ClientTools,
     connection_string,
+    find_tools,
     libpq_environment,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
@@ -38,7 +40,7 @@ DUMP_LOCK_WAIT_MS = 10_000  # a dump that waits for a lock lets nobody else have
 WATCH_S = 1.0
 NEEDED_TIMES = 2  # the copy itself, and what is written to WAL of it
 _NAME = re.compile(r".*_rehearsal_[0-9a-f]{8}\Z", re.DOTALL)
-_GIB = 1 << 30
+_MIB, _GIB = 1 << 20, 1 << 30
 
 # Where a database lies, whether this process is on the server's own machine, and what decides how text is sorted in it.
 _PLACE = """
@@ -63,6 +65,10 @@ SELECT r.rolname, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)
 """
 # Settings that are lists of names, each quoted by itself (GUC_LIST_QUOTE in PostgreSQL's guc_tables.c).
 _LISTS = ("local_preload_libraries", "session_preload_libraries", "temp_tablespaces")
+_OWN_PROGRAMS = """
+SELECT CASE WHEN has_function_privilege('pg_catalog.pg_config()', 'EXECUTE')
+            THEN (SELECT setting FROM pg_catalog.pg_config() WHERE name = 'BINDIR') END
+"""
 _CREATORS = """
 SELECT DISTINCT COALESCE(r.rolname, 'PUBLIC')
   FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
@@ -123,6 +129,11 @@ def renamed(settings: ConnectionSettings, database: str) -> ConnectionSettings:
     return replace(settings, parameters={**settings.parameters, "dbname": database})
 
 
+def size_text(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB else f"{max(size // _MIB, 1)} MiB"
+
+
 def read_place(database: Database) -> Place:
     """Look at the database that is connected, and at the disk that it lies on, where that is this machine's."""
     version = int(database.value("SELECT current_setting('server_version_num')::int"))
@@ -145,7 +156,7 @@ def require_space(place: Place, checked: bool) -> None:
     :param checked: whether a person has looked, where this cannot.
     :raises CopyFailed: when there is too little, or nobody knows.
     """
-    needed = f"A copy takes up to {place.needed / _GIB:.1f} GiB ({place.size / _GIB:.1f} for itself, as much for WAL)"
+    needed = f"A copy takes up to {size_text(place.needed)} ({size_text(place.size)} for itself, as much for WAL)"
     elsewhere = "or hand over a copy on another server: rehearsal_database_url."
     if place.free is None and not checked:
         raise CopyFailed(
@@ -156,10 +167,26 @@ def require_space(place: Place, checked: bool) -> None:
         )
     if place.free is not None and place.free < place.needed:
         raise CopyFailed(
-            f"{needed}, and {place.free / _GIB:.1f} GiB are free in {place.directory}.",
+            f"{needed}, and {size_text(place.free)} are free in {place.directory}.",
             "The copy lies beside the live database, and a full disk would stop that too.",
             "Free some space, " + elsewhere,
         )
+
+
+def tools_for(database: Database, directory: str) -> ClientTools:
+    """pg_dump and pg_restore for a server.
+
+    Its own, where they are on this machine and this role may ask: a restore by a newer version may say what the server does not know.
+
+    :param directory: where to look; empty for everywhere.
+    :raises MultischemaError: when there are none.
+    """
+    version, wanted = int(database.value("SELECT current_setting('server_version_num')::int")), (PG_DUMP, PG_RESTORE)
+    own = database.value(_OWN_PROGRAMS) if not directory else None
+    if own:
+        with contextlib.suppress(MultischemaError):  # of another machine, or of one of its parts
+            return find_tools(version, wanted, own)
+    return find_tools(version, wanted, directory)
 
 
 # --- make it ---

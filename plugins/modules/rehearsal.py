@@ -55,7 +55,9 @@ options:
     type: bool
     default: false
   tools_directory:
-    description: Where C(pg_dump) and C(pg_restore) are, on the host that talks to the database.
+    description:
+      - Where C(pg_dump) and C(pg_restore) are, on the host that talks to the database.
+      - By default the server's own, where they are on this machine, else those in C(PATH) or where packages put them.
     type: path
     default: ""
   max_age_h:
@@ -103,6 +105,11 @@ receipt:
   description: Path of the receipt on the control node; empty in check mode.
   type: str
   returned: when O(state=rehearsed)
+checks:
+  description: The verdict on the receipt, with its name, status (pass or fail), detail and remedy.
+  type: list
+  elements: dict
+  returned: when O(state=judged)
 passed:
   description: Whether the receipt that was there counts.
   type: bool

@@ -39,7 +39,7 @@ options:
   tools_directory:
     description:
       - Where C(pg_dump) and C(pg_restore) are, of the server's major version or newer.
-      - By default in C(PATH), or where Debian has them.
+      - By default the server's own, where they are on this machine, else those in C(PATH) or where packages put them.
     type: path
     default: ""
   space_checked:
@@ -91,8 +91,13 @@ copies:
   elements: str
   returned: when O(state=found)
 needed:
-  description: What a copy takes at most, in bytes.
-  type: int
+  description: What a copy takes at most.
+  type: str
+  returned: when O(state=found)
+  sample: 3.4 GiB
+problem:
+  description: Why none could be made, and what to do; empty where one could.
+  type: str
   returned: when O(state=found)
 picture:
   description: All that the database holds, by name, compressed.
@@ -106,7 +111,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils import background
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import PG_DUMP, PG_RESTORE, ClientTools, find_tools
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import take_picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
     copies_of,
@@ -115,7 +120,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
     new_name,
     read_place,
     require_space,
+    size_text,
+    tools_for,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 
 ASK_S = 4.0  # a call costs about half a second, so it has to be worth it
@@ -132,16 +140,19 @@ SPEC: dict[str, Any] = {
 
 def _tools(door: Door) -> ClientTools:
     with door.connect("rehearsal") as database:
-        version = int(database.value("SELECT current_setting('server_version_num')::int"))
-    return find_tools(version, (PG_DUMP, PG_RESTORE), door.params["tools_directory"])
+        return tools_for(database, door.params["tools_directory"])
 
 
 def _find(door: Door) -> dict[str, Any]:
-    _tools(door)
+    problem = ""
     with door.connect("rehearsal") as database:
         place = read_place(database)
-        require_space(place, door.params["space_checked"])
-        return {"changed": False, "copies": copies_of(database), "needed": place.needed}
+        try:
+            tools_for(database, door.params["tools_directory"])
+            require_space(place, door.params["space_checked"])
+        except MultischemaError as error:
+            problem = str(error)
+        return {"changed": False, "copies": copies_of(database), "needed": size_text(place.needed), "problem": problem}
 
 
 def _make(door: Door) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction
 
-GIB = 1 << 30
+MIB = 1 << 20
 
 
 def copying(action: DatabaseAction, options: Mapping[str, Any], connection: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def copying(action: DatabaseAction, options: Mapping[str, Any], connection: Mapp
 def _shown(figures: Mapping[str, Any]) -> str:
     """How far it is, in words; empty as long as it has said nothing."""
     if "bytes" in figures:
-        return f"  {figures['bytes'] / GIB:.2f} GiB of about {figures['of'] / GIB:.2f} copied"
+        return f"  {figures['bytes'] // MIB:,} of about {figures['of'] // MIB:,} MiB copied"
     if "tables" in figures:
         return f"  {figures['tables']} of {figures['of']} tables read"
     return ""

@@ -41,6 +41,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_plan i
     structures,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import finding_lines
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
@@ -49,6 +50,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.proving import p
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 
 SHOWN = 6  # differences that a message names
+STEPPING = ("phase 1", "phase 2", "rollback")
 
 
 class RehearsalFailed(MultischemaError):
@@ -294,7 +296,8 @@ class Rehearsing:
         if self.stage.origin != SCRATCH:
             self.fate = "The copy that was given stays."
         elif self.request.keep:
-            self.fate = f"The copy {name} stays, as rehearsal_keep asks for; drop it when you have seen enough."
+            drop = f"DROP DATABASE {Name(name).as_string()} WITH (FORCE)"
+            self.fate = f"The copy {name} stays, as rehearsal_keep asks for; when you have seen enough: {drop}"
         else:
             try:
                 self.stage.drop()
@@ -304,8 +307,13 @@ class Rehearsing:
                 self.notes.append(self.fate)
 
     def _failed(self, error: Exception, plan: Plan) -> RehearsalFailed:
+        text, remedy = str(error), ""
+        if self._part in STEPPING:
+            # What a failed step says of going on is about a real run.
+            text = text.partition("\nWhy: ")[0].partition("\nWhat to do: ")[0]
+            remedy = "\nWhat to do: Remove the cause in the live database, or change the plan; then rehearse again, on a new copy."
         return RehearsalFailed(
-            f"The rehearsal of {plan.server.database} has failed at: {self._part}.\n{error}\n"
+            f"The rehearsal of {plan.server.database} has failed at: {self._part}.\n{text}{remedy}\n"
             f"The live database is as it was: it was only read. {self.fate}"
         )
 

@@ -28,7 +28,6 @@ def of_the_shop(target: Target, directory: Path) -> Playbooks:
         "multischema_accept": [],
         "multischema_application_roles": [],
         "multischema_environment": "production",
-        "rehearsal_tools_directory": str(target.server.bin_dir),
     }
     return Playbooks(directory / "user", target, values)
 

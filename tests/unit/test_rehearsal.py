@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,15 @@ import pytest
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_paths import PathUser
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import WIDTH, Check
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import options_for, read_connection
+from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, SequenceContent, TableContent
+from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import (
+    Picture,
+    after_the_move,
+    differences,
+    moved_differences,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed, Place, new_name, require_space, size_text
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import (
@@ -268,3 +278,83 @@ def test_predicted_and_real_are_compared_for_the_steps_that_were_done() -> None:
     assert "locked 3 ms → 44 ms: Move public.orders to sales" in text
     assert max(map(len, lines)) <= WIDTH
     assert compared_lines(steps, {}) == []
+
+
+# --- the copy ---
+
+
+def place(free: int | None, size: int = 10 << 30) -> Place:
+    return Place(size, "postgres", "/var/lib/postgresql", free, "pg_default", "UTF8", "C", "C", "c", None, None)
+
+
+@pytest.mark.parametrize(
+    ("free", "checked", "words"),
+    [
+        (None, False, "Nobody can see from here how much space is free"),
+        ((20 << 30) - 1, False, "A copy takes up to 20.0 GiB"),
+        ((20 << 30) - 1, True, "20.0 GiB are free in /var/lib/postgresql"),
+    ],
+)
+def test_a_copy_that_could_fill_the_disk_of_the_live_database_is_refused(free: int | None, checked: bool, words: str) -> None:
+    with pytest.raises(CopyFailed) as refused:
+        require_space(place(free), checked)
+    assert words in str(refused.value)
+    assert "rehearsal_database_url" in str(refused.value)
+
+
+@pytest.mark.parametrize(("free", "checked"), [(20 << 30, False), (None, True)])
+def test_a_copy_that_fits_or_that_somebody_has_looked_after_is_made(free: int | None, checked: bool) -> None:
+    require_space(place(free), checked)
+
+
+@pytest.mark.parametrize("database", ["shop", "x" * 63, "Läden \"of\" 'ours'"])
+def test_the_name_of_a_copy_is_new_each_time_and_fits(database: str) -> None:
+    one, other = new_name(database), new_name(database)
+    assert one != other
+    assert len(one.encode()) <= 63
+    assert re.fullmatch(r"[ -~]+_rehearsal_[0-9a-f]{8}", one)
+
+
+def test_sizes_are_said_in_a_unit_that_fits() -> None:
+    assert [size_text(size) for size in (1, 5 << 20, 1 << 30, 3 << 40)] == ["1 MiB", "5 MiB", "1.0 GiB", "3072.0 GiB"]
+
+
+# --- the same content under other names ---
+
+
+def test_after_the_move_the_same_rows_are_expected_under_the_new_names() -> None:
+    plan = a_plan()
+    tables = tuple(TableContent("public", name, 7, "1") for name in ("orders", "visits_1", "other"))
+    before = Picture(Content(tables, (SequenceContent("public", "other_id", 1, 1),)), "", (), (("public", "orders"),))
+    expected = after_the_move(before, plan.steps)
+    assert [(t.schema, t.name) for t in expected.content.tables] == [("sales", "orders"), ("sales", "visits_1"), ("public", "other")]
+    assert list(moved_differences(expected, expected)) == []
+    assert next(moved_differences(expected, before)) == "sales.orders is missing (7 rows)"
+
+    def with_digest(name: str, digest: str) -> Picture:
+        changed = tuple(replace(t, digest=digest) if t.name == name else t for t in expected.content.tables)
+        return replace(expected, content=replace(expected.content, tables=changed))
+
+    assert list(moved_differences(expected, with_digest("orders", "2"))) == [], "it names what has moved, so it reads otherwise"
+    assert list(moved_differences(expected, with_digest("other", "2"))) == ["public.other: 7 rows as recorded, but their content differs"]
+
+
+def test_what_the_way_back_has_not_restored_is_named() -> None:
+    before = Picture(Content(), "CREATE TABLE a;\n-- a comment\n", (("web", "search_path", "public"),))
+    after = Picture(Content(), "CREATE TABLE b;\n", (("", "work_mem", "5MB"),))
+    assert list(differences(before, before)) == []
+    assert list(differences(before, after)) == [
+        "work_mem of the database: 5MB is new",
+        "search_path of web: public is gone",
+        "the schema differs in 2 lines: -CREATE TABLE a; | +CREATE TABLE b;",
+    ]
+    assert Picture.from_dict(json.loads(json.dumps(before.to_dict()))) == before
+
+
+def test_another_database_of_the_same_server_is_reached_by_the_same_options() -> None:
+    name = "shop 'x'?#_rehearsal_0a1b2c3d"
+    url = {"database_url": "postgresql://u:p%40ss@h:5433/shop?sslmode=require&dbname=other&schema=public"}
+    found = read_connection(options_for(url, name)).parameters
+    assert found == {"host": "h", "port": "5433", "user": "u", "password": "p@ss", "dbname": name, "sslmode": "require"}
+    single = {"login_host": "h", "login_db": "shop", "login_user": "u"}
+    assert read_connection(options_for(single, name)).parameters["dbname"] == name
