@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_judgement import NAME, read_demand
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, PREFIX, DatabaseAction, Observation, Spec
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
+from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
 
 # Findings about rights: a person can settle them before anything else is planned.
 RIGHTS = (
@@ -30,10 +34,13 @@ class ActionModule(DatabaseAction):
     """Plans first, so that the checks know which relations will be locked and which rights are needed."""
 
     OPTIONS: ClassVar[Spec] = {
+        **ARTIFACTS,
         "lock_timeout_ms": {"type": "int", "default": 50},
         "checklist": {"type": "dict"},
         "workers": {"type": "int", "default": 1},
         "probe": {"type": "bool", "default": True},
+        "rehearsal_required": {"type": "bool", "default": False},
+        "rehearsal_max_age_h": {"type": "float", "default": 168.0},
     }
 
     def work(self) -> dict[str, Any]:
@@ -42,6 +49,8 @@ class ActionModule(DatabaseAction):
         checklist = self.options.get("checklist")
         if checklist is None:
             checklist = self._templar.template(self._vars.get(PREFIX + "checklist")) or {}
+        # This item is not believed but looked up.
+        people = {item: value for item, value in checklist.items() if item != NAME} if isinstance(checklist, Mapping) else checklist
         seen = self.observe(configuration)
         plan = plan_now(seen.catalog, seen.done, configuration)
         members = {member.oid for step in plan.steps for member in step.members if member.kind != "s"}
@@ -50,20 +59,27 @@ class ActionModule(DatabaseAction):
             {
                 **self.configuration_options(),
                 "lock_timeout_ms": self.options["lock_timeout_ms"],
-                "checklist": checklist,
+                "checklist": people,
                 "oids": sorted(members),
                 "locks": locks_at_once(plan.steps, self.options["workers"]),
                 "workers": self.options["workers"],
                 "probe": self.options["probe"],
             },
         )
-        checks = [Check(**check) for check in result["checks"]] + list(_rights(plan))
+        checks = [Check(**check) for check in result["checks"]] + list(_rights(plan)) + [self._rehearsal(seen, checklist)]
         return {
             "changed": False,
             "checks": [check.to_dict() for check in checks],
             "passed": passed(checks),
             "report": report(checks),
         }
+
+    def _rehearsal(self, seen: Observation, checklist: Any) -> Check:
+        """Was exactly this plan tried on a copy?"""
+        item = checklist.get(NAME) if isinstance(checklist, Mapping) else None
+        required, max_age_h = self.options["rehearsal_required"], self.options["rehearsal_max_age_h"]
+        demand = read_demand(item, required, max_age_h, bool(seen.entries), datetime.now(UTC).replace(microsecond=0))
+        return check_rehearsal(self.artifacts() / FILE, seen.catalog, seen.done, self.configuration(), demand)
 
 
 def _rights(plan: Plan) -> Iterator[Check]:

@@ -19,6 +19,7 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
+  - dbops.multischema.database.artifacts
 options:
   lock_timeout_ms:
     description: The longest wait for a lock that the migration will use, in milliseconds.
@@ -45,6 +46,16 @@ options:
     description: Whether each of them will have a reader beside it.
     type: bool
     default: true
+  rehearsal_required:
+    description:
+      - Whether it is a failure that no receipt of M(dbops.multischema.rehearsal) is there that is of exactly this plan and this database.
+      - C(required) and C(waived) of the item C(rehearsal) in O(checklist) come before it. Otherwise it is a warning.
+    type: bool
+    default: false
+  rehearsal_max_age_h:
+    description: How old the receipt may be when the migration begins, in hours. Once a step is done, its age does not count.
+    type: float
+    default: 168
 """
 
 EXAMPLES = r"""
@@ -91,6 +102,10 @@ SPEC: dict[str, Any] = {
     "locks": {"type": "int", "default": 0},
     "workers": {"type": "int", "default": 1},
     "probe": {"type": "bool", "default": True},
+    "artifacts_dir": {"type": "path", "default": "artifacts"},
+    "environment": {"type": "str", "default": "default"},
+    "rehearsal_required": {"type": "bool", "default": False},
+    "rehearsal_max_age_h": {"type": "float", "default": 168},
 }
 
 

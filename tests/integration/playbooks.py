@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = {
     "preflight": "preflight.yml",
     "plan": "plan.yml",
+    "rehearse": "rehearse.yml",
     "phase1": "phase1_schema_creation.yml",
     "phase2": "phase2_table_migration.yml",
     "verify": "verify.yml",
