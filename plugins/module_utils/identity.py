@@ -35,8 +35,9 @@ COLUMNS = (
     "ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a WHERE a.attrelid = {} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)"
 )
 
-# Privileges are compared without the grantor: the view's were all granted by its owner. Most are the same, item by item,
-# and need not be taken apart. Parameters: OIDs of tables, the source schema.
+# Privileges are compared without the grantor: the view's were all granted by its owner. Where two have granted the same, one of
+# them with grant option, the view has that once. Most are the same, item by item, and need not be taken apart.
+# Parameters: OIDs of tables, the source schema.
 _VIEW_PROBLEMS = f"""
 WITH pair AS (SELECT t.oid AS table_oid, v.oid AS view_oid, t.relowner, v.relowner AS view_owner, t.relname,
                      t.relacl AS table_acl, v.relacl AS view_acl
@@ -51,15 +52,17 @@ SELECT p.relname, 'has other privileges than its table' FROM pair p
    SELECT FROM (SELECT 't', a.* FROM aclexplode(p.table_acl) a UNION ALL SELECT 'v', a.* FROM aclexplode(p.view_acl) a)
                AS g(side, grantor, grantee, privilege, grantable)
     WHERE g.grantee NOT IN (p.relowner, p.view_owner)
-    GROUP BY g.grantee, g.privilege, g.grantable HAVING count(DISTINCT g.side) <> 2)
+    GROUP BY g.grantee, g.privilege HAVING count(DISTINCT g.side) <> 2 OR
+          bool_or(g.grantable) FILTER (WHERE g.side = 't') <> bool_or(g.grantable) FILTER (WHERE g.side = 'v'))
 UNION ALL
 SELECT p.relname, 'has other column privileges than its table' FROM pair p
  WHERE p.view_oid IS NOT NULL AND EXISTS (
-   SELECT FROM (SELECT att.attrelid, att.attname, a.grantee, a.privilege_type, a.is_grantable
+   SELECT FROM (SELECT att.attrelid = p.view_oid AS of_view, att.attname, a.grantee, a.privilege_type, a.is_grantable
                   FROM pg_catalog.pg_attribute att CROSS JOIN LATERAL aclexplode(att.attacl) a
                  WHERE att.attrelid IN (p.table_oid, p.view_oid) AND att.attacl IS NOT NULL AND NOT att.attisdropped
                    AND a.grantee NOT IN (p.relowner, p.view_owner)) AS g
-    GROUP BY g.attname, g.grantee, g.privilege_type, g.is_grantable HAVING count(DISTINCT g.attrelid) <> 2)
+    GROUP BY g.attname, g.grantee, g.privilege_type HAVING count(DISTINCT g.of_view) <> 2 OR
+          bool_or(g.is_grantable) FILTER (WHERE NOT g.of_view) <> bool_or(g.is_grantable) FILTER (WHERE g.of_view))
 UNION ALL
 SELECT p.relname, 'has other columns than its table' FROM pair p
  WHERE p.view_oid IS NOT NULL AND {COLUMNS.format("p.table_oid")} IS DISTINCT FROM {COLUMNS.format("p.view_oid")}

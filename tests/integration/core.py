@@ -102,12 +102,11 @@ class Core:
 
     def plan(self) -> Plan:
         """What is planned now, journaled steps taken back."""
-        catalog, entries = self.observe()
-        return plan_now(catalog, [entry.step for entry in entries], self.configuration)
+        return self._decided()[0]
 
     def left(self) -> list[str]:
         """Ids of the steps that are not done."""
-        return [step["id"] for step in self._steps_left(self.plan())]
+        return [step["id"] for step in self._decided()[1]]
 
     def apply(self, workers: int = 1) -> Slices:
         """Do everything that is left, both phases; as one run, unless there are several workers."""
@@ -115,9 +114,8 @@ class Core:
 
     def applying(self, workers: int = 1) -> Callable[[], Slices]:
         """Decide what is left; what is returned does it."""
-        plan = self.plan()
+        plan, left = self._decided()
         assert not plan.refusals, plan.refusals
-        left = self._steps_left(plan)
         if workers == 1:
             return lambda: self.work("phase2", plan.digest, left)
         schemas = [step for step in left if step["phase"] == PHASE_SCHEMAS]
@@ -194,9 +192,12 @@ class Core:
         work.run()
         return work
 
-    def _steps_left(self, plan: Plan) -> list[Any]:
-        _, entries = self.observe()
-        return [to_plain(step) for step in pending(plan, [entry.step for entry in entries])]
+    def _decided(self) -> tuple[Plan, list[Any]]:
+        """What is planned now, and the steps of it that are not done; the catalog is read once for both."""
+        catalog, entries = self.observe()
+        done = [entry.step for entry in entries]
+        plan = plan_now(catalog, done, self.configuration)
+        return plan, [to_plain(step) for step in pending(plan, done)]
 
     # --- dying ---
 

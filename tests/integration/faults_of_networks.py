@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
 from tests.integration.databases import Target
@@ -13,8 +13,15 @@ from tests.integration.faults import BEFORE_COMMIT, BEHIND_COMMIT, Fault
 from tests.support.network import DistantServer, Network, why_not
 from tests.support.servers import Server
 
-if TYPE_CHECKING:
-    pass
+
+class Cuttable(Protocol):
+    """A network that can be cut and healed, as often as one likes."""
+
+    def cut(self) -> None:
+        """Nothing arrives any more, on neither side."""
+
+    def heal(self) -> None:
+        """Everything arrives again."""
 
 
 class NetworkCut(Fault):
@@ -30,6 +37,7 @@ class NetworkCut(Fault):
     answer = "notices within 20 s and fails; if it can connect again, it ends its lost session and says what the journal holds"
     way_on = "the same playbook, once the server can be reached"
     url_options = "?tcp_user_timeout=1000&connect_timeout=2"  # both sides give up after a second instead of twenty
+    network: Cuttable
 
     def __init__(self) -> None:
         self.lasts = False
@@ -43,7 +51,8 @@ class NetworkCut(Fault):
     @contextlib.contextmanager
     def server(self) -> Iterator[Server]:
         """A server behind a network of its own."""
-        with Network() as self.network, DistantServer(self.network, major=self.major(), fsync=False) as server:
+        with Network() as network, DistantServer(network, major=self.major(), fsync=False) as server:
+            self.network = network
             yield server
 
     def strike(self) -> None:
@@ -94,6 +103,7 @@ class AnswerLost(NetworkCut):
     answer = "the same; the journal says that the step is done"
     way_on = "the same"
     places = (BEFORE_COMMIT,)
+    network: Network
 
     def _cut(self) -> None:
         self.network.cut_answers()

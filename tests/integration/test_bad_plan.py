@@ -18,6 +18,7 @@ from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same, state
+from tests.integration.head_start import planned, ready
 from tests.integration.placements import SHOP, SHOP_SQL
 from tests.integration.placements import sample as sample_values
 from tests.integration.playbooks import Playbooks
@@ -41,7 +42,7 @@ def test_phase_2_without_plan_before_phase_1_and_with_an_old_plan(playbooks: Pla
     target = playbooks.target
     before = state(target)
     playbooks.run("phase2").refused("There is no plan", "plan.yml")
-    playbooks.run("plan").ok()
+    planned(playbooks)
     playbooks.run("phase2").refused("Phase 1 is not complete", "phase1_schema_creation.yml")
     require_same(before, state(target))
 
@@ -52,7 +53,7 @@ def test_phase_2_without_plan_before_phase_1_and_with_an_old_plan(playbooks: Pla
     playbooks.run("phase2", multischema_keep=["teachers"]).refused("multischema_keep", "plan.yml")
     require_same(before, state(target))
 
-    playbooks.run("phase1").ok()
+    ready(playbooks)
     target.execute(*CHANGES)
     changed = state(target)
     playbooks.run("phase2").refused("has changed since the plan was made", *CHANGES.values(), "plan.yml")
@@ -133,7 +134,7 @@ def test_no_sensible_looking_edit_goes_unnoticed(shop: Core, tmp_path: Path, edi
 @pytest.mark.playbook
 @pytest.mark.majors(18)
 def test_a_plan_of_another_database_is_refused(playbooks: Playbooks, empty: Target, tmp_path: Path) -> None:
-    playbooks.run("plan").ok()
+    planned(playbooks)
     movers.joined(empty, "app_owner", "analytics_owner")  # so that it is the plan that is refused
     other = Playbooks(tmp_path / "other", empty)
     empty.execute("CREATE TABLE a ()")
@@ -161,5 +162,5 @@ def test_a_rollback_that_would_lose_what_others_made_is_refused(playbooks: Playb
         "DROP VIEW theirs; DROP TABLE tenant_kct.also_theirs; DROP TYPE analytics.their_type",
         "DROP FUNCTION tenant_shared.their_function()",
     )
-    playbooks.run("rollback").ok()
+    Core(target, sample_values()).roll_back()
     require_same(before, state(target))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.databases import TEMPLATE
 from tests.integration.evidence import JOURNAL
+from tests.integration.head_start import planned
 from tests.integration.playbooks import Playbooks, Run
 from tests.integration.server_log import ServerLog, Sorted, logging_server, split, writes
 from tests.sample import load
@@ -43,7 +44,7 @@ def test_what_check_mode_prints_is_what_the_server_is_sent(playbooks: Playbooks)
     log = ServerLog(playbooks.target)
     journey = JOURNEYS[playbooks.target.server.major]
     if "site" not in journey:
-        playbooks.all("plan")
+        planned(playbooks)
     for name in journey:
         log.news()
         announced = printed(playbooks.run(name, "--diff", check=True).ok())

@@ -6,16 +6,17 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
 
+from tests.integration.core import Core
 from tests.integration.databases import new_database, wait_until
 from tests.integration.evidence import JOURNAL, State, disagreements, journaled, require_same, state
 from tests.integration.faults_of_networks import NetworkCut
 from tests.integration.faults_of_resources import DiskFull
-from tests.integration.placements import SAMPLE_TARGETS
+from tests.integration.head_start import ready
+from tests.integration.placements import SAMPLE_TARGETS, sample
 from tests.integration.playbooks import Playbooks, Running
 from tests.integration.probes import blocker, our_sessions
 from tests.sample import load
@@ -32,16 +33,20 @@ def _waits(running: Running) -> None:
     assert running.alive(), running.wait().message
 
 
-def _completed_and_undone(playbooks: Playbooks, before: State, **back: Any) -> None:
-    """A plain second run completes it, and the rollback, with these variables, leads to the exact former state."""
+def _completed_and_undone(playbooks: Playbooks, before: State) -> None:
+    """A plain second run completes it, and the rollback leads to the exact former state."""
+    _completed(playbooks)
+    Core(playbooks.target, sample()).roll_back()
+    require_same(before, state(playbooks.target))
+
+
+def _completed(playbooks: Playbooks) -> None:
     target = playbooks.target
     assert disagreements(target, SAMPLE_TARGETS) == []
     assert len(journaled(target)) < STEPS
     playbooks.run("phase2").ok()
     assert len(journaled(target)) == STEPS
     assert disagreements(target, SAMPLE_TARGETS) == []
-    playbooks.run("rollback", **back).ok()
-    require_same(before, state(target))
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def test_a_network_that_is_cut_ends_the_run_by_itself(distant: Playbooks) -> Non
     target = distant.target
     assert isinstance(target.server, DistantServer)
     before = state(target)
-    distant.all("plan", "phase1")
+    ready(distant)
     with blocker(target, IN_THE_WAY):
         running = distant.start("phase2")
         _waits(running)
@@ -82,7 +87,7 @@ def test_a_network_that_is_cut_ends_the_run_by_itself(distant: Playbooks) -> Non
 def test_the_window_ends_in_the_middle(playbooks: Playbooks) -> None:
     target = playbooks.target
     before = state(target)
-    playbooks.all("plan", "phase1")
+    ready(playbooks)
     # Read when the role begins: so long after the gate that has let it in.
     end = "{{ '%Y-%m-%dT%H:%M:%S+00:00' | strftime(now().timestamp() + 4, utc=true) }}"
     window = json.dumps({"table_migration_maintenance_window": {"end": end}})
@@ -96,14 +101,16 @@ def test_the_window_ends_in_the_middle(playbooks: Playbooks) -> None:
     assert target.value(f"SELECT outcome FROM {JOURNAL}.run ORDER BY started_at DESC LIMIT 1") == "window ended"
     over = {"start": "2020-01-01T00:00:00Z", "end": "2020-01-01T01:00:00Z"}
     playbooks.run("phase2", multischema_maintenance_window=over).refused("is over", "What to do")
-    _completed_and_undone(playbooks, before, multischema_maintenance_window=over)
+    _completed(playbooks)
+    playbooks.run("rollback", multischema_maintenance_window=over).ok()
+    require_same(before, state(target))
 
 
 @pytest.mark.majors(16)
 def test_a_full_lock_table_is_said_in_words(playbooks: Playbooks) -> None:
     target = playbooks.target
     before = state(target)
-    playbooks.all("plan", "phase1")
+    ready(playbooks)
     with target.session() as greedy:
         with blocker(target, IN_THE_WAY):
             running = playbooks.start("phase2", multischema_deadline_s=15)
@@ -124,7 +131,7 @@ def test_a_full_disk_under_the_journal_is_said_in_words(playbooks: Playbooks) ->
         target.execute(f"CREATE TABLESPACE journal_disk LOCATION '{disk.path}'")
         target.execute(f"ALTER DATABASE {target.name} SET default_tablespace = journal_disk")
         before = state(target)
-        playbooks.all("plan", "phase1")
+        ready(playbooks)
         disk.fill()
         playbooks.run("phase2").refused("No space left on device", "undone whole", "Make room")
         disk.empty()

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.core import Core
 from tests.integration.databases import Target, new_database
+from tests.integration.head_start import ready_with
 from tests.integration.placements import SHOP, SHOP_SQL
 from tests.integration.playbooks import Playbooks, Run, to_yaml
 from tests.support.servers import Server
@@ -53,8 +55,10 @@ def _failed(run: Run) -> str:
 
 
 def test_a_failure_stops_further_batches_where_that_is_asked_for(fleet: Playbooks, databases: dict[str, Target]) -> None:
-    fleet.all("plan", "phase1")
-    plan = fleet.artifacts / "sandbox" / "b" / "plan.json"
+    files = {name: fleet.artifacts / "sandbox" / name / "plan.json" for name in NAMES}
+    for name, target in databases.items():
+        ready_with(Core(target, SHOP), files[name])
+    plan = files["b"]
     aside = plan.rename(plan.with_suffix(".aside"))
     stopped = fleet.run("phase2", multischema_serial=2, multischema_max_fail_percentage=0)
     assert stopped.rc != 0

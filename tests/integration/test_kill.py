@@ -10,9 +10,12 @@ from collections.abc import Callable
 import psycopg2
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL
+from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, State, disagreements, journaled, require_same, state
-from tests.integration.placements import SAMPLE_TARGETS, sample_steps
+from tests.integration.head_start import moved, ready
+from tests.integration.placements import SAMPLE_TARGETS, sample, sample_steps
 from tests.integration.playbooks import Playbooks, Run, Running
 from tests.integration.probes import our_sessions
 
@@ -29,7 +32,7 @@ def _count(target: Target) -> int:
 def _interrupted(playbooks: Playbooks, how: Callable[[Running], None], door: str = "phase2", at_its_end: bool = False) -> Run:
     """Phase 2 or the rollback, ended somewhere in its middle, or right after its last step."""
     target = playbooks.target
-    playbooks.all("plan", "phase1", *([] if door == "phase2" else ["phase2"]))
+    (ready if door == "phase2" else moved)(playbooks)
     done = _count(target)
     wanted = sample_steps(target) - done if at_its_end else random.choice(MIDDLE)  # noqa: S311 - any moment, not a secret
     print(f"{door} is struck after {wanted} steps")  # pytest shows it with a failure
@@ -59,12 +62,11 @@ def _complete(playbooks: Playbooks, before: State, crashed: bool = False) -> Non
     assert run.changed == 1
     assert disagreements(target, SAMPLE_TARGETS) == []
     assert len(journaled(target)) == sample_steps(target)
-    _back(playbooks, before, crashed)
+    Core(target, sample()).roll_back()
+    _require_as_before(target, before, crashed)
 
 
-def _back(playbooks: Playbooks, before: State, crashed: bool) -> None:
-    target = playbooks.target
-    playbooks.run("rollback").ok()
+def _require_as_before(target: Target, before: State, crashed: bool) -> None:
     after = state(target)
     if crashed:
         # Sequences may skip values in a crash: PostgreSQL logs them 32 ahead.
@@ -85,8 +87,9 @@ def test_kill_9_of_ansible_playbook(playbooks: Playbooks) -> None:
     # The lease of the killed run still stands: the next run waits for its end and says so.
     run = playbooks.run("phase2").ok()
     assert "seems to have been killed" in run.stderr or run.changed == 0
-    playbooks.run("verify").ok()
-    playbooks.run("rollback").ok()
+    core = Core(playbooks.target, sample())
+    assert [check for check in core.verify() if check.status == FAIL] == []
+    core.roll_back()
     require_same(before, state(playbooks.target))
 
 
@@ -154,7 +157,8 @@ def test_a_server_that_crashes_on_the_way_back(playbooks: Playbooks) -> None:
     assert stopped.rc != 0
     stopped.refused("What to do")
     assert _settled(target) < STEPS
-    _back(playbooks, before, crashed=True)
+    playbooks.run("rollback").ok()
+    _require_as_before(target, before, crashed=True)
 
 
 def _accepts(target: Target) -> bool:

@@ -13,6 +13,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.relocation impor
 from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import disagreements, journaled, require_same, state
+from tests.integration.head_start import ready
 from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS
 from tests.integration.playbooks import Playbooks
 from tests.integration.probes import Background, Reader, blocker
@@ -32,7 +33,7 @@ def shop(empty: Target) -> Core:
 @pytest.mark.majors(16)
 def test_phase_2_names_the_blocker_and_goes_on_when_it_ends(playbooks: Playbooks) -> None:
     target = playbooks.target
-    playbooks.all("plan", "phase1")
+    ready(playbooks)
     with Reader(target, "public", "students") as reader:
         with blocker(target, "SELECT 'who stands here' FROM students LIMIT 1", **CASUAL) as (pid, _):
             started = time.monotonic()
@@ -56,7 +57,7 @@ def test_phase_2_names_the_blocker_and_goes_on_when_it_ends(playbooks: Playbooks
 @pytest.mark.majors(18)
 def test_the_deadline_ends_the_run_and_a_second_one_completes_it(playbooks: Playbooks) -> None:
     target = playbooks.target
-    playbooks.all("plan", "phase1")
+    ready(playbooks)
     before = len(journaled(target))
     with blocker(target, "SELECT 'who stands here' FROM students LIMIT 1", **CASUAL) as (pid, _):
         run = playbooks.run("phase2", multischema_deadline_s=1)

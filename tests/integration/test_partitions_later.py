@@ -10,6 +10,7 @@ from tests.integration import movers
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same_schema, state
+from tests.integration.head_start import ready
 from tests.integration.placements import SHOP_SQL, sample
 from tests.integration.placements import shop as shop_values
 from tests.integration.playbooks import Playbooks
@@ -142,7 +143,7 @@ def test_the_playbooks_take_new_partitions_along(playbooks: Playbooks) -> None:
         "ALTER TABLE {}.page_views_{} OWNER TO analytics_owner",
         "PARTITION OF {} FOR VALUES FROM ('2026-{:02}-01') TO ('2026-{:02}-01')",
     )
-    playbooks.all("plan", "phase1")
+    core = ready(playbooks)
     target.execute(f"CREATE TABLE public.page_views_a {late.format('page_views', 7, 8)}", owner.format("public", "a"))
     playbooks.run("phase2").ok()
     assert _schema_of(target, "page_views_a") == "analytics"
@@ -156,7 +157,7 @@ def test_the_playbooks_take_new_partitions_along(playbooks: Playbooks) -> None:
     assert again.changed == 1
     assert _schema_of(target, "page_views_c") == "analytics"
     playbooks.run("verify").ok()
-    playbooks.run("rollback").ok()
+    core.roll_back()
     twin = movers.twin_of_the_sample(target)
     try:
         for number, name in enumerate("abc", 7):

@@ -95,6 +95,8 @@ GRANT SELECT (id), UPDATE (id) ON by_table_and_columns TO pm_columns, pm_reader;
 GRANT SELECT, TRUNCATE, TRIGGER, REFERENCES ON by_table_and_columns TO pm_reader;
 GRANT SELECT, UPDATE ON chained TO pm_first WITH GRANT OPTION;
 GRANT SELECT (id, name) ON chained_columns TO pm_first WITH GRANT OPTION;
+GRANT UPDATE ON chained TO pm_second WITH GRANT OPTION;  -- and once more by pm_first, without
+GRANT SELECT (name) ON chained_columns TO pm_second WITH GRANT OPTION;
 GRANT SELECT, INSERT ON for_everyone TO PUBLIC;
 GRANT SELECT (id) ON one_column_for_everyone TO PUBLIC;
 REVOKE INSERT, UPDATE, TRUNCATE ON owner_gave_up FROM pm_owner;
@@ -119,6 +121,8 @@ CREATE FUNCTION granted_rows() RETURNS bigint LANGUAGE sql SET search_path FROM 
 SET ROLE pm_first;
 GRANT SELECT ON chained TO pm_second WITH GRANT OPTION;
 GRANT SELECT (id) ON chained_columns TO pm_second WITH GRANT OPTION;
+GRANT UPDATE ON chained TO pm_second;
+GRANT SELECT (name) ON chained_columns TO pm_second;
 SET ROLE pm_second;
 GRANT SELECT ON chained TO pm_third;
 GRANT SELECT (id) ON chained_columns TO pm_third;

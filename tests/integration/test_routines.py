@@ -14,6 +14,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import Find
 from tests.integration.core import Core
 from tests.integration.databases import Target
 from tests.integration.evidence import require_same_schema
+from tests.integration.head_start import ready_with
+from tests.integration.placements import sample
 from tests.integration.playbooks import Playbooks
 from tests.integration.routines import MOVES, PROBES, TABLES, Probe, plain, wired
 
@@ -411,8 +413,9 @@ def test_the_playbooks_repair_a_listed_routine(playbooks: Playbooks) -> None:
     assert "line 2: page_views, TRUNCATE is refused on a view" in said
     assert "'public.forget()' in multischema_repair_routines" in said
     playbooks.configure(multischema_repair_routines=["public.forget()"])
-    playbooks.run("site").ok()
+    core = ready_with(Core(target, sample() | {"repair_routines": ["public.forget()"]}), playbooks.plan_file)
+    playbooks.run("phase2").ok()
     target.execute("SELECT public.forget()")
     assert target.value("SELECT count(*) FROM page_views") == 0
-    playbooks.run("rollback").ok()
+    core.roll_back()
     require_same_schema(dump, target.server.dump_schema(target.name))

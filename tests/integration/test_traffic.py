@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.databases import wait_until
 from tests.integration.evidence import require_same_schema
+from tests.integration.head_start import planned
 from tests.integration.playbooks import Playbooks
 from tests.sample.traffic import Traffic
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.playbook, pytest.mark.majors(15, 18)]
 def test_no_statement_fails_from_phase_1_to_the_rollback(playbooks: Playbooks, capsys: pytest.CaptureFixture[str]) -> None:
     target = playbooks.target
     before = target.server.dump_schema(target.name)
-    playbooks.run("plan").ok()
+    planned(playbooks)
     with Traffic(target.superuser_url, workers=4, pause_s=0.03) as traffic:
         wait_until(lambda: traffic.report.transactions > 20, "the traffic flows")
         for name in ("phase1", "phase2", "verify", "rollback"):

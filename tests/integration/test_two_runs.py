@@ -10,6 +10,7 @@ import pytest
 from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, disagreements, journaled, require_same, state
+from tests.integration.head_start import ready
 from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS, sample_steps
 from tests.integration.playbooks import Playbooks
 from tests.integration.probes import blocker
@@ -19,7 +20,7 @@ from tests.integration.probes import blocker
 @pytest.mark.majors(15)
 def test_a_second_run_is_refused_and_told_who_is_at_work(playbooks: Playbooks) -> None:
     target = playbooks.target
-    playbooks.all("plan", "phase1")
+    ready(playbooks)
     with blocker(target, "SELECT FROM students LIMIT 1"):
         first = playbooks.start("phase2")
         wait_until(lambda: "In front:" in first.stderr() or not first.alive(), "the first run waits")
@@ -39,7 +40,7 @@ def test_a_second_run_is_refused_and_told_who_is_at_work(playbooks: Playbooks) -
 @pytest.mark.majors(18)
 def test_of_two_that_start_together_exactly_one_works(playbooks: Playbooks) -> None:
     target = playbooks.target
-    playbooks.all("plan", "phase1")
+    ready(playbooks)
     with blocker(target, "SELECT FROM students LIMIT 1"):
         both = [playbooks.start("phase2"), playbooks.start("phase2")]
         wait_until(lambda: not all(running.alive() for running in both), "one of the two has ended")

@@ -1,4 +1,4 @@
-"""The whole way and back, by the playbooks: look, plan, phase 1, phase 2, again, verify, write, roll back, and once more."""
+"""The whole way and back, by the playbooks: look, plan, phase 1, phase 2, again, verify, write, roll back, and there again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.databases import Target
 from tests.integration.evidence import State, differing, disagreements, journaled, require_same, require_same_schema, state
+from tests.integration.head_start import moved
 from tests.integration.placements import sample_steps
 from tests.integration.playbooks import Playbooks
 
@@ -45,6 +46,7 @@ def _nothing_written(playbooks: Playbooks, before: State) -> None:
     assert not list(playbooks.artifacts.rglob("*")), "check mode has written an artifact"
 
 
+@pytest.mark.majors(18)  # on the others the server's log shows it: test_check_mode_truth.py
 def test_check_mode_writes_nothing_and_shows_the_sql(playbooks: Playbooks) -> None:
     before = state(playbooks.target)
     site = playbooks.start("site", "--diff", check=True, callback="default").wait().ok()
@@ -73,7 +75,7 @@ def _files(directory: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
 
 
-def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
+def test_there_and_back(playbooks: Playbooks) -> None:
     target = playbooks.target
     before = state(target)
     _, plan, _ = playbooks.all("preflight", "plan", "phase1")
@@ -85,16 +87,16 @@ def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
     assert ("search_path_by_hand" in plan.report) is not may_set_paths
     for role in ("app_web", "app_worker", "reporting"):
         assert _path_of(target, role).endswith("tenant_kct, tenant_shared, analytics, public") is may_set_paths, role
-    moved = state(target)
-    assert differing(before.rows, moved.rows) == {}
-    assert differing(before.sequences, moved.sequences) == {}
+    there = state(target)
+    assert differing(before.rows, there.rows) == {}
+    assert differing(before.sequences, there.sequences) == {}
 
     for name in ("plan", "phase1", "phase2"):
         assert playbooks.run(name).ok().changed == 0, f"a second {name} has changed something"
     verified = playbooks.run("verify").ok().report
     assert ("bare names, app_web" in verified.replace("\n", " ")) is may_set_paths
     _only_looked_at(playbooks, "rollback")
-    require_same(moved, state(target))
+    require_same(there, state(target))
 
     _write(target, *WRITES_BY_OLD_NAMES, *WRITES_BY_NEW_NAMES)
     written = state(target)
@@ -119,10 +121,18 @@ def test_there_and_back_and_there_again(playbooks: Playbooks) -> None:
     assert "nothing to roll back" in again.report
     require_same(back, state(target))
 
+
+@pytest.mark.majors(18)
+@pytest.mark.no_role("what a rollback leaves behind, for those who go there again")
+def test_there_again_after_a_rollback(playbooks: Playbooks) -> None:
+    target = playbooks.target
+    before = state(target)
+    moved(playbooks)
+    playbooks.run("rollback").ok()
     playbooks.run("site").ok()
     assert disagreements(target, TARGETS) == []
     playbooks.run("rollback").ok()
-    require_same(back, state(target))
+    require_same(before, state(target))
 
 
 def count(found: State, name: str) -> int:

@@ -185,7 +185,8 @@ class Lab:
     def found(self) -> dict[str, Found]:
         """The containers that are there, by the name of their host; one question for all of them."""
         ids = podman("ps", "--all", "--quiet", "--filter", f"label={OWNED}={NAME}").split()
-        listing = json.loads(podman("inspect", "--type", "container", *ids)) if ids else []
+        # One that is being replaced at this moment may be gone by now; the others are told all the same.
+        listing = json.loads(podman("inspect", "--type", "container", *ids, check=False) or "[]") if ids else []
         return {
             str(entry["Name"]).removeprefix(f"{NAME}-"): Found(
                 entry["Id"],

@@ -28,6 +28,8 @@ LIMIT_S = 1800.0  # for one scenario; reached only when something is wrong
 LINES_OF_LOG = 60
 # What takes longest must not begin last, when the other worker has nothing left to do.
 LONGEST = ("rollback", "ssh", "full_migration", "table_migration")
+# What disturbs others on the same hosts runs when they have ended.
+ALONE = ("network_cut",)
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,12 @@ def main() -> int:
 def _run_all(wanted: Sequence[Scenario], workers: int) -> int:
     started = time.monotonic()
     Lab().up(lambda text: print(f"lab: {text}", flush=True))
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        outcomes = []
-        for running in as_completed([pool.submit(run, scenario) for scenario in wanted]):
-            outcomes.append(running.result())
-            print(_line(outcomes[-1]), flush=True)
+    outcomes = []
+    for together, some in ((workers, [s for s in wanted if s.name not in ALONE]), (1, [s for s in wanted if s.name in ALONE])):
+        with ThreadPoolExecutor(max_workers=together) as pool:
+            for running in as_completed([pool.submit(run, scenario) for scenario in some]):
+                outcomes.append(running.result())
+                print(_line(outcomes[-1]), flush=True)
     bad = [outcome for outcome in outcomes if outcome.problem]
     for outcome in bad:
         lines = outcome.log.read_text(errors="replace").splitlines()

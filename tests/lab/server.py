@@ -70,8 +70,12 @@ class LabServer:
 
     def dump_schema(self, database: str) -> str:
         """Return ``pg_dump --schema-only`` by the host's own pg_dump, without its random ``\\restrict`` key."""
-        text = self._host.exec("pg_dump", "--schema-only", database, user="postgres")
-        return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("\\restrict ", "\\unrestrict ")))
+        lines = self.dump(database, "--schema-only").splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith(("\\restrict ", "\\unrestrict ")))
+
+    def dump(self, database: str, *options: str) -> str:
+        """Return what the host's own ``pg_dump`` writes; it needs no network."""
+        return self._host.exec("pg_dump", *options, database, user="postgres")
 
     def start(self) -> Self:
         """Start the service, if a test has ended it, and wait until it answers."""

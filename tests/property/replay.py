@@ -1,4 +1,7 @@
-"""Check the laws for one case again: ``python -m tests.property.replay FILE [MAJOR]``; the file is named by the failure."""
+"""Check the laws for one case again; the file is named by the failure.
+
+``PYTHONPATH=.ansible/collections python -m tests.property.replay FILE [MAJOR]``
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ def _told(case: Case, number: int, law: Callable[[], None]) -> None:
     except Exception as error:
         file = Path(tempfile.gettempdir()) / f"multischema-case-{number}.json"
         file.write_text(case.to_json())
-        raise AssertionError(f"{error}\n\nAgain: python -m tests.property.replay {file}\n\n{case}") from error
+        again = f"PYTHONPATH=.ansible/collections python -m tests.property.replay {file}"
+        raise AssertionError(f"{error}\n\nAgain: {again}\n\n{case}") from error
 
 
 @pytest.mark.parametrize("share", range(len(MAJORS)), ids=[f"pg{major}-{share}" for share, major in enumerate(MAJORS)])

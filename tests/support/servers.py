@@ -258,8 +258,13 @@ class Server:
 
     def create_database(self, name: str, template: str | None = None, owner: str | None = None) -> None:
         """Create a database, by default a copy of ``template0`` owned by the superuser."""
-        query = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
-        self.execute(query.format(*map(sql.Identifier, (name, template or "template0", owner or self.user))))
+        query = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+            *map(sql.Identifier, (name, template or "template0", owner or self.user))
+        )
+        if self.major >= 15:
+            # Block by block through the WAL, which is the default from 15 on, takes twice the time where files are not synced.
+            query += sql.SQL(" STRATEGY FILE_COPY")
+        self.execute(query)
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, ending the sessions in it."""
