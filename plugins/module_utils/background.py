@@ -3,8 +3,8 @@
 The first call forks it (:func:`start`) and returns; further calls ask (:func:`poll`), and each shows that somebody still wants
 the result. Nobody can be told of the end of ansible-playbook, so work that nobody asks about any more stops by itself.
 
-A job is a directory: ``lock``, held as long as the process lives (the kernel gives it back, however it ends); ``asked``, touched
-by every question; ``stop``, there once somebody wants it to end; ``state.json``, what it has to say.
+A job is a directory: ``lock``, with the process's number in it, held as long as it lives (the kernel gives it back, however it
+ends); ``asked``, touched by every question; ``stop``, there once somebody wants it to end; ``state.json``, what it has to say.
 """
 
 from __future__ import annotations
@@ -139,13 +139,13 @@ def start(directory: Path, work: Callable[[Progress], Mapping[str, Any]], patien
         # A lock belongs to the open file, and the child has it open: there is no moment at which nobody holds it.
         between = os.fork()
         if between == 0:
-            _leave_and_work(directory, work, patience_s)
+            _leave_and_work(lock, directory, work, patience_s)
         os.waitpid(between, 0)
     finally:
         os.close(lock)
 
 
-def _leave_and_work(directory: Path, work: Callable[[Progress], Mapping[str, Any]], patience_s: float) -> None:
+def _leave_and_work(lock: int, directory: Path, work: Callable[[Progress], Mapping[str, Any]], patience_s: float) -> None:
     """In the child: leave the caller's session and its streams (who reads them waits for their end), work, and end."""
     code = 1
     try:
@@ -156,6 +156,8 @@ def _leave_and_work(directory: Path, work: Callable[[Progress], Mapping[str, Any
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(nothing, stream)
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{os.getpid()}\n".encode())  # for people
             os.umask(0o077)
             os.chdir("/")
             _work(Progress(directory, patience_s), work)

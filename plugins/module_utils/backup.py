@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
+import os
 import platform
+import pwd
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     utc_now,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import OWNER_ONLY, Place, cannot_write, new_name, publish
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Examined, Request, examine
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Examined, Request, examine, wait_no_longer
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_retention import to_be_removed
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import DUMPING
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
@@ -47,21 +48,22 @@ def take(name: str, request: Request, settings: ConnectionSettings, progress: Pr
     """Take one backup.
 
     :param name: of it (`backup_place.new_name`).
-    :returns: what there is to say of it (`_summary`), and ``removed``, names of those that retention has removed.
+    :returns: what there is to say of it (`_summary`); ``removed``, names of those that retention has removed; ``not_removed``, which it
+        could not, and why.
     :raises MultischemaError: when it cannot be taken; nothing of it is left then.
     """
     started = time.monotonic()
     with Database(settings, "backup") as database:
         announce_backup(database)
-        examined = examine(database, request)
+        examined = examine(database, request)  # from here on the session waits for locks no longer than was asked for
         place = Place(Path(request.directory), examined.identity.name)
         with place.locked() as lock:
             for path in place.abandoned():
                 place.remove(path)
             taking = _Taking(place, name, request, examined, database, lock, progress)
             manifest = taking.run()
-            removed = remove_old(place, examined.identity, request)
-    return {**_summary(manifest, place, time.monotonic() - started), "removed": removed}
+            removed, problems = remove_old(place, examined.identity, request)
+    return {**_summary(manifest, place, time.monotonic() - started), "removed": removed, "not_removed": problems}
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class _Taking:
             snapshot=snapshot,
             began_at=began_at,
             ended_at=utc_now(),
-            made_by={"user": getpass.getuser(), "machine": platform.node()},
+            made_by={"user": _user(), "machine": platform.node()},
             compression=examined.compression,
             recipients=self.request.recipients,
             files=_summed_up(directory, self.progress),
@@ -136,7 +138,9 @@ class _Taking:
         """pg_dump, and beside it the digests of the same snapshot."""
 
         def connect() -> Database:
-            return Database(dumping.settings, "backup digests")
+            database = Database(dumping.settings, "backup digests")
+            wait_no_longer(database, self.request)
+            return database
 
         def digest() -> str:
             return schema_digest(self.examined.tools, dumping.settings, options=[f"--snapshot={dumping.snapshot}"])
@@ -154,6 +158,14 @@ class _Taking:
                 )
             require_success(programs)
             return reader.result()
+
+
+def _user() -> str:
+    """Who this process is, whatever its environment says."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _watched(running: Callable[[], bool], progress: Progress) -> Iterator[None]:
@@ -197,13 +209,20 @@ def _sha256(path: Path, progress: Progress) -> str:
     return digest.hexdigest()
 
 
-def remove_old(place: Place, database: DatabaseIdentity, request: Request) -> list[str]:
-    """Remove what need not be kept any more. :returns: names."""
+def remove_old(place: Place, database: DatabaseIdentity, request: Request) -> tuple[list[str], list[str]]:
+    """Remove what need not be kept any more. The new backup is there by now, so what cannot be removed is no failure.
+
+    :returns: names of what was removed; what was not, in words.
+    """
     found = {backup.name: (path, backup) for path, backup in place.backups()}
-    going = _going([backup for _, backup in found.values()], database, request)
-    for name in going:
-        place.remove(found[name][0])
-    return going
+    removed, problems = [], []
+    for name in _going([backup for _, backup in found.values()], database, request):
+        try:
+            place.remove(found[name][0])
+            removed.append(name)
+        except OSError as error:
+            problems.append(f"{name}: {error.strerror or error}")
+    return removed, problems
 
 
 def removed_by_next(place: Place, examined: Examined, request: Request) -> list[str]:

@@ -22,8 +22,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
     find_tools,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.content import tables_of
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
-from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError, ServerRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import LOCK_NOT_AVAILABLE, Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
 AGE = "age"
@@ -36,7 +36,7 @@ SELECT n.nspname, c.relname,
             WHEN NOT pg_catalog.has_table_privilege(c.oid, 'SELECT') THEN 'no SELECT'
             ELSE 'its row security hides rows from this role' END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'S', 'm') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
                       AND d.deptype = 'e')
    AND (NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
@@ -145,6 +145,7 @@ def examine(database: Database, request: Request) -> Examined:
 
     :raises MultischemaError: when something stands in the way.
     """
+    wait_no_longer(database, request)
     _require_readable(database)
     require_no_migration(database)
     version, number, passwords = database.rows(
@@ -156,9 +157,23 @@ def examine(database: Database, request: Request) -> Examined:
     _require_age(request.recipients)
     identity = identity_of(database)
     Place(Path(request.directory), identity.name).require_nobody_writing()
-    sizes = [size for _, _, size in tables_of(database)]
+    try:
+        sizes = [size for _, _, size in tables_of(database)]
+    except ServerRefused as error:
+        if error.sqlstate != LOCK_NOT_AVAILABLE:
+            raise
+        raise MultischemaError(
+            f"Somebody holds a lock on a table that lets nobody read it, and has done so for {request.lock_wait_s:g} s.",
+            "A dump reads every table.",
+            "Wait until that has ended (SELECT * FROM pg_locks WHERE mode = 'AccessExclusiveLock'), or set backup_lock_wait_s higher.",
+        ) from error
     free = _require_room(Path(request.directory), sum(sizes), request.room_percent)
     return Examined(tools, compression, identity, version, number, len(sizes), sum(sizes), free, passwords)
+
+
+def wait_no_longer(database: Database, request: Request) -> None:
+    """Let a session wait for a lock as long as the dump may, and no longer: even a table's size is read under one."""
+    database.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(request.lock_wait_s * 1000)}ms",))
 
 
 def _require_readable(database: Database) -> None:

@@ -151,6 +151,11 @@ removed:
   type: list
   elements: str
   returned: success
+not_removed:
+  description: Which of them could not be removed, and why.
+  type: list
+  elements: str
+  returned: when one was taken
 report:
   description: All that in lines for a person.
   type: list

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import size_text
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 
 
 def progress_line(figures: Mapping[str, Any], seconds: float) -> str:
@@ -25,27 +25,35 @@ def progress_line(figures: Mapping[str, Any], seconds: float) -> str:
 
 def taken_lines(result: Mapping[str, Any]) -> list[str]:
     """What was taken."""
-    return list(_taken(result))
+    return _folded(_taken(result))
 
 
 def _taken(result: Mapping[str, Any]) -> Iterator[str]:
     kind = f"{result['format']} format, {_compression(result)}" + (", encrypted" if result["encrypted"] else "")
     yield f"Backup {result['name']} of database {result['database']}"
     yield (
-        f"  {count_of(result['tables'], 'table')}, {result['rows']:,} rows, {size_text(result['size'])} in {result['seconds']:.1f} s "
+        f"{count_of(result['tables'], 'table')}, {result['rows']:,} rows, {size_text(result['size'])} in {result['seconds']:.1f} s "
         f"({kind}; PostgreSQL {result['server']}, pg_dump {result['pg_dump']})"
     )
-    yield f"  is in {result['path']}"
-    yield "  Nobody has restored it yet, so nobody knows whether it can be: it counts as proved once that is done."
+    yield f"is in {result['path']}"
+    yield "Nobody has restored it yet, so nobody knows whether it can be: it counts as proved once that is done."
     yield from _passwords(result, "without their passwords")
     for warning in result["warnings_of_pg_dump"]:
-        yield f"  pg_dump warns: {warning}"
+        yield f"pg_dump warns: {warning}"
     yield from _removed(result, "Removed, as newer ones are there")
+    for problem in result["not_removed"]:
+        yield f"Could not be removed: {problem}"
 
 
 def expected_lines(result: Mapping[str, Any]) -> list[str]:
     """What would be taken."""
-    return list(_expected(result))
+    return _folded(_expected(result))
+
+
+def _folded(lines: Iterator[str]) -> list[str]:
+    """For a terminal; what belongs to the first line is indented."""
+    first, *others = lines
+    return wrap(first, "  ", "") + [line for other in others for line in wrap(other, "    ", "  ")]
 
 
 def _expected(result: Mapping[str, Any]) -> Iterator[str]:
@@ -63,9 +71,9 @@ def _compression(result: Mapping[str, Any]) -> str:
 
 def _passwords(result: Mapping[str, Any], words: str) -> Iterator[str]:
     if not result["role_passwords"]:
-        yield f"  Roles are in it {words}: only a superuser may read those. After a restore on a new server they have to be set anew."
+        yield f"Roles are in it {words}: only a superuser may read those. After a restore on a new server they have to be set anew."
 
 
 def _removed(result: Mapping[str, Any], words: str) -> Iterator[str]:
     if result["removed"]:
-        yield f"  {words}: {', '.join(result['removed'])}"
+        yield f"{words}: {', '.join(result['removed'])}"

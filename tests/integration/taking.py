@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils import background
 from ansible_collections.dbops.multischema.plugins.module_utils.background import Progress
 from ansible_collections.dbops.multischema.plugins.module_utils.backup import take
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import MANIFEST, Manifest, parse_manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import new_name
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import Place, new_name
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import find_tools, libpq_environment
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
@@ -26,9 +27,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.content import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
-from tests.integration.databases import Target, new_database
+from tests.integration.databases import Target, new_database, wait_until
 
-FOREVER_S = 1e9
+LONG_S = 600.0  # for a question about a job; a job of a test that was killed ends by itself then
 
 
 class Backups:
@@ -46,12 +47,23 @@ class Backups:
         """What is asked for."""
         return Request(**{"directory": str(self.directory), **self.values, **values})
 
-    def take(self, **values: Any) -> Manifest:
-        """Take one, in this process."""
+    def take(self, user: str | None = None, password: str | None = None, **values: Any) -> Manifest:
+        """Take one, in this process.
+
+        :param user: as whom, if not as the mover.
+        """
         job = self.directory.parent / "job"
         job.mkdir(exist_ok=True, parents=True)
-        result = take(new_name(self.target.name), self.request(**values), parse_url(self.target.url()), Progress(job, FOREVER_S))
+        result = take(new_name(self.target.name), self.request(**values), parse_url(self.target.url(user, password)), Progress(job, LONG_S))
         return self.read(result["name"])
+
+    def start(self, patience_s: float = LONG_S, **values: Any) -> Path:
+        """Begin one in a process of its own, as the module does. :returns: the job."""
+        name, request, settings = new_name(self.target.name), self.request(**values), parse_url(self.target.url())
+        place = Place(self.directory, self.target.name)
+        place.make()
+        background.start(place.job(name), lambda progress: take(name, request, settings, progress), patience_s)
+        return place.job(name)
 
     def read(self, name: str) -> Manifest:
         """The manifest of one."""
@@ -91,6 +103,56 @@ class Backups:
             sequences = read_sequences(database)
         tools = find_tools(self.target.server.major * 10000, ["pg_dump"], str(self.target.server.bin_dir))
         return Content(tables, sequences, count, digest, schema_digest(tools, settings))
+
+
+# The real program, but its dump waits as long as a file is there.
+_WAITING = """#!/bin/sh
+case "$*" in *--verbose*) while [ -e {hold} ]; do sleep 0.05; done;; esac
+exec {real} "$@"
+"""
+
+
+class Held:
+    """Backups whose pg_dump waits in front of its first statement until it is let go.
+
+    :param directory: for its programs.
+    """
+
+    def __init__(self, backups: Backups, directory: Path) -> None:
+        self.backups, self._hold = backups, directory / "hold"
+        directory.mkdir()
+        for name in ("pg_dump", "pg_dumpall"):
+            real = backups.target.server.bin_dir / name
+            (directory / name).write_text(_WAITING.format(hold=self._hold, real=real))
+            (directory / name).chmod(0o755)
+        backups.values["tools_directory"] = str(directory)
+
+    def begin(self, patience_s: float = LONG_S) -> Path:
+        """Begin one, and wait until it waits. :returns: the job."""
+        self._hold.touch()
+        job = self.backups.start(patience_s)
+        wait_until(lambda: bool(self.programs()) or not background.is_running(job), "pg_dump waits")
+        return job
+
+    def go_on(self) -> None:
+        """Let it."""
+        self._hold.unlink()
+
+    def programs(self) -> list[int]:
+        """Its pg_dump."""
+        return pids_of("pg_dump", self.backups.directory)
+
+
+def pids_of(program: str, path: Path) -> list[int]:
+    """Processes of a program, or of a script of that name, that have a path on their command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            named = [Path(word.decode(errors="replace")).name for word in words[:2]]
+            if program in named and any(str(path).encode() in word for word in words):
+                found.append(int(entry.name))
+    return found
 
 
 def files_holding(directory: Path, text: bytes) -> list[str]:

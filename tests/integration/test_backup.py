@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import write_manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, Verdict, utc_now
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import DUMPING, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.content import compare_content
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from tests.integration.databases import Target
-from tests.integration.taking import Backups, modes
-
-FORMATS = ("directory", "custom", "plain")
+from tests.integration.taking import Backups, files_holding, modes
 
 
-@pytest.mark.parametrize("dump_format", FORMATS)
-def test_what_is_restored_is_what_was_recorded(sample: Target, tmp_path: Path, dump_format: str) -> None:
-    backups = Backups(sample, tmp_path / "backups", dump_format=dump_format)
+def test_what_is_restored_from_a_directory_is_what_was_recorded(sample: Target, tmp_path: Path) -> None:
+    require_whole(Backups(sample, tmp_path / "backups"))
+
+
+@pytest.mark.majors(18)
+@pytest.mark.parametrize("dump_format", ["custom", "plain"])
+def test_what_is_restored_from_one_file_is_what_was_recorded(sample: Target, tmp_path: Path, dump_format: str) -> None:
+    require_whole(Backups(sample, tmp_path / "backups", dump_format=dump_format))
+
+
+def require_whole(backups: Backups) -> None:
+    """Take one, look at its files, restore it, and compare."""
     manifest = backups.take()
     assert backups.names() == [manifest.name]
-    directory = tmp_path / "backups" / manifest.name
+    directory = backups.directory / manifest.name
     assert modes(directory) == {"d700", "f600"}
     for file in manifest.files:
         data = (directory / file.path).read_bytes()
@@ -32,6 +46,7 @@ def test_what_is_restored_is_what_was_recorded(sample: Target, tmp_path: Path, d
         assert list(compare_content(manifest.content, backups.content(copy))) == []
 
 
+@pytest.mark.majors(18)
 def test_rows_that_are_written_meanwhile_are_in_the_dump_and_the_digests_or_in_neither(sample: Target, tmp_path: Path) -> None:
     sample.execute("CREATE TABLE public.written (id serial PRIMARY KEY, body text)")
     enough = threading.Event()
@@ -55,3 +70,75 @@ def test_rows_that_are_written_meanwhile_are_in_the_dump_and_the_digests_or_in_n
             assert list(compare_content(manifest.content, backups.content(copy))) == []
     rows = [next(table.rows for table in manifest.content.tables if table.name == "written") for manifest in manifests]
     assert 0 <= rows[0] < rows[1]
+
+
+@pytest.mark.majors(16, 18)
+def test_every_compression_that_this_pg_dump_has_is_written_and_every_other_refused(empty: Target, tmp_path: Path) -> None:
+    empty.execute("CREATE TABLE public.t (body text)", "INSERT INTO public.t SELECT repeat('x', 1000) FROM generate_series(1, 100)")
+    backups = Backups(empty, tmp_path / "backups", dump_format="custom")
+    tools = find_tools(empty.server.major * 10000, DUMPING, str(empty.server.bin_dir))
+    for compression in ("none", "gzip:1", "gzip:9", "lz4", "zstd:3"):
+        if tools.can_compress_by(compression.partition(":")[0]):
+            manifest = backups.take(compression=compression)
+            assert manifest.compression == compression
+            assert (manifest.size > 100_000) == (compression == "none")
+            with backups.restored(manifest) as copy:
+                assert list(compare_content(manifest.content, backups.content(copy))) == []
+        else:
+            with pytest.raises(ConfigurationError, match="cannot do that"):
+                backups.take(compression=compression)
+    assert backups.take().compression == ("zstd:3" if tools.can_compress_by("zstd") else "gzip:6")
+
+
+@pytest.mark.majors(18)
+@pytest.mark.parametrize("dump_format", ["custom", "plain"])
+def test_of_an_encrypted_backup_nothing_on_disk_is_plain(empty: Target, tmp_path: Path, dump_format: str) -> None:
+    if shutil.which("age") is None:
+        pytest.skip("the program age is not installed (apt-get install age)")
+    secret = "a row that nobody else may read"
+    empty.execute("CREATE TABLE public.t (body text)")
+    empty.rows("INSERT INTO public.t SELECT %s || n FROM generate_series(1, 200) n", (secret,))
+    key = tmp_path / "key.txt"
+    subprocess.run(["age-keygen", "-o", str(key)], check=True, capture_output=True)
+    recipient = key.read_text().partition("public key: ")[2].split()[0]
+    backups = Backups(empty, tmp_path / "backups", dump_format=dump_format, compression="" if dump_format == "plain" else "none")
+    open_one = backups.take()
+    assert files_holding(backups.directory / open_one.name, secret.encode()), "this would not see it"
+    manifest = backups.take(recipients=(recipient,))
+    assert manifest.recipients == (recipient,)
+    directory = backups.directory / manifest.name
+    for text in (secret, "CREATE TABLE", "CREATE ROLE"):
+        assert files_holding(directory, text.encode()) == []
+    assert {file.path for file in manifest.files} == {f"dump.{'sql' if dump_format == 'plain' else 'custom'}.age", "globals.sql.age"}
+    assert modes(directory) == {"d700", "f600"}
+    for file in manifest.files:
+        done = subprocess.run(["age", "--decrypt", "-i", str(key), str(directory / file.path)], check=True, capture_output=True)
+        (tmp_path / file.path.removesuffix(".age")).write_bytes(done.stdout)
+    assert b"CREATE ROLE" in (tmp_path / "globals.sql").read_bytes()
+    dump = next(path for path in tmp_path.glob("dump.*"))
+    with backups.restored(manifest, dump) as copy:
+        assert list(compare_content(manifest.content, backups.content(copy))) == []
+
+
+@pytest.mark.majors(18)
+def test_roles_come_along_with_their_passwords_where_this_role_may_read_them(empty: Target, tmp_path: Path) -> None:
+    manifest = Backups(empty, tmp_path / "backups").take()
+    text = (tmp_path / "backups" / manifest.name / "globals.sql").read_text()
+    assert f"CREATE ROLE {empty.server.user}" in text
+    superuser = empty.mover is None
+    assert manifest.extra["role_passwords"] is superuser
+    assert ("PASSWORD" in text) is superuser
+
+
+@pytest.mark.majors(18)
+@pytest.mark.no_role("how backups are counted, not what is in them")
+def test_retention_keeps_the_newest_few_and_the_newest_proved_one(empty: Target, tmp_path: Path) -> None:
+    backups = Backups(empty, tmp_path / "backups")
+    proved = backups.take()
+    write_manifest(backups.directory / proved.name, proved.judged(Verdict(BY_RESTORE, utc_now(), passed=True)))
+    (backups.directory / "20000101T000000Z-x-0000").mkdir()
+    kept = [backups.take(), backups.take()]
+    time.sleep(1.1)  # their names tell the second, and two of one second have no order
+    newest = backups.take(keep_count=1)
+    assert backups.names() == sorted(["20000101T000000Z-x-0000", proved.name, newest.name])
+    assert not {manifest.name for manifest in kept} & set(backups.names())
