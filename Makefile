@@ -23,6 +23,7 @@ help: ## List the targets
 .PHONY: demo
 demo: setup-demo ## Move a real sample database out of public on a throwaway server, and prove it
 	@$(BIN)/python -m tests.support.demo up
+	@$(BIN)/ansible-playbook -i inventory/sandbox playbooks/rehearse.yml
 	@$(BIN)/ansible-playbook -i inventory/sandbox playbooks/site.yml
 	@$(BIN)/python -m tests.support.demo summary
 

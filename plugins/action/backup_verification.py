@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
 from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import BACKUPS, backup_folder
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.restore_progress import restore_progress
 
 SLICE_S = 4.0
 _HANDED_ON = ("name", "method", "again", "scratch_directory", "scratch_url", "age_identity", "tools_directory", "jobs")
@@ -36,30 +37,21 @@ class ActionModule(DatabaseAction):
         :raises BackupRefused: when the backup is not what was recorded.
         """
         options = {key: self.options[key] for key in _HANDED_ON if self.options.get(key) not in (None, "")}
+        url = self._templar.template(self._vars.get("backup_scratch_url"))  # from there, so that no task has a password in its arguments
+        if url and "scratch_url" not in options:
+            options["scratch_url"] = str(url)
         options.update(folder=backup_folder(self, self.options.get("directory")), seconds=SLICE_S)
         result = self.module("backup_verification", options)
         if self._task.check_mode:
             would = "would be restored and compared" if result["changed"] else "was proved before"
             return {"changed": result["changed"], "name": result["name"], "report": [f"{result['name']}: its files are whole; it {would}."]}
         while result.get("running"):
-            self.say(_progress(result["figures"]))
+            self.say(restore_progress(result["figures"]))
             result = self.module("backup_verification", {**options, "job": result["job"]})
         verdict = result["verdict"]
         if not verdict["passed"]:
             raise _refused(result["name"], verdict)
         return {key: result[key] for key in ("changed", "name", "verdict")} | {"report": _report(result)}
-
-
-def _progress(figures: Mapping[str, Any]) -> str:
-    tables = int(figures.get("tables", 0))
-    if figures.get("read"):
-        return f"restored; {figures['read']} of {count_of(tables, 'table')} compared"
-    if figures.get("loading"):
-        return f"restoring, table {figures['loading']} of {tables}"
-    total = int(figures.get("total_bytes", 0))
-    if figures.get("bytes", 0) < total:
-        return f"reading the files, {figures.get('bytes', 0) // 2**20} of {total // 2**20} MB"
-    return f"{total // 2**20} MB are what was written; making a scratch database and restoring"
 
 
 def _refused(name: str, verdict: Mapping[str, Any]) -> BackupRefused:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import NAME, REMEDY
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import NAME as BACKUP_CHECK
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import REMEDY
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_judgement import NAME, read_demand
 from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import backup_folder
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, PREFIX, DatabaseAction, ModuleFailed, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import (
+    ARTIFACTS,
+    PREFIX,
+    DatabaseAction,
+    ModuleFailed,
+    Observation,
+    Spec,
+)
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
+from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
 
 BACKUP = "backup"  # the item of the checklist that a backup of our own may stand for
 # Findings about rights: a person can settle them before anything else is planned.
@@ -35,13 +47,15 @@ class ActionModule(DatabaseAction):
     """Plans first, so that the checks know which relations will be locked and which rights are needed."""
 
     OPTIONS: ClassVar[Spec] = {
+        **ARTIFACTS,
         "lock_timeout_ms": {"type": "int", "default": 50},
         "checklist": {"type": "dict"},
         "workers": {"type": "int", "default": 1},
         "probe": {"type": "bool", "default": True},
-        **ARTIFACTS,
         "backup_directory": {"type": "path"},
         "backup_max_age_h": {"type": "float", "default": 24.0},
+        "rehearsal_required": {"type": "bool", "default": False},
+        "rehearsal_max_age_h": {"type": "float", "default": 168.0},
     }
 
     def work(self) -> dict[str, Any]:
@@ -50,6 +64,8 @@ class ActionModule(DatabaseAction):
         checklist = self.options.get("checklist")
         if checklist is None:
             checklist = self._templar.template(self._vars.get(PREFIX + "checklist")) or {}
+        # This item is not believed but looked up.
+        people = {item: value for item, value in checklist.items() if item != NAME} if isinstance(checklist, Mapping) else checklist
         seen = self.observe(configuration)
         plan = plan_now(seen.catalog, seen.done, configuration)
         members = {member.oid for step in plan.steps for member in step.members if member.kind != "s"}
@@ -58,17 +74,17 @@ class ActionModule(DatabaseAction):
             {
                 **self.configuration_options(),
                 "lock_timeout_ms": self.options["lock_timeout_ms"],
-                "checklist": checklist,
+                "checklist": people,
                 "oids": sorted(members),
                 "locks": locks_at_once(plan.steps, self.options["workers"]),
                 "workers": self.options["workers"],
                 "probe": self.options["probe"],
             },
         )
-        checks = [Check(**check) for check in result["checks"]] + list(_rights(plan))
+        checks = [Check(**check) for check in result["checks"]] + list(_rights(plan)) + [self._rehearsal(seen, checklist)]
         item = checklist.get(BACKUP)
         if isinstance(item, Mapping) and not (item.get("done") or item.get("waived")):
-            checks = [self._backup(check) if check.name == NAME else check for check in checks]
+            checks = [self._backup(check) if check.name == BACKUP_CHECK else check for check in checks]
         return {
             "changed": False,
             "checks": [check.to_dict() for check in checks],
@@ -83,10 +99,17 @@ class ActionModule(DatabaseAction):
             found = self.module("backup_info", {"folder": folder, "max_age_h": self.options["backup_max_age_h"]})
             check = Check(**found["check"])
         except MultischemaError as error:
-            check = Check(NAME, FAIL, f"no backup can be looked for: {error.found} {error.why}", f"{error.remedy} {REMEDY}")
+            check = Check(BACKUP_CHECK, FAIL, f"no backup can be looked for: {error.found} {error.why}", f"{error.remedy} {REMEDY}")
         except ModuleFailed as error:
-            check = Check(NAME, FAIL, f"no backup can be looked for: {error}", REMEDY)
+            check = Check(BACKUP_CHECK, FAIL, f"no backup can be looked for: {error}", REMEDY)
         return check if check.status == PASS else replace(check, status=missing.status)
+
+    def _rehearsal(self, seen: Observation, checklist: Any) -> Check:
+        """Was exactly this plan tried on a copy?"""
+        item = checklist.get(NAME) if isinstance(checklist, Mapping) else None
+        required, max_age_h = self.options["rehearsal_required"], self.options["rehearsal_max_age_h"]
+        demand = read_demand(item, required, max_age_h, bool(seen.entries), datetime.now(UTC).replace(microsecond=0))
+        return check_rehearsal(self.artifacts() / FILE, seen.catalog, seen.done, self.configuration(), demand)
 
 
 def _rights(plan: Plan) -> Iterator[Check]:

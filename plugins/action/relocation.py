@@ -26,6 +26,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Plan,
     Step,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE, Rehearsal
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_timing import compared_lines
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
@@ -40,6 +42,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder imp
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import finding_lines, step_sql
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
+from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import read_receipt
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan, require_same_configuration
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 from ansible_collections.dbops.multischema.plugins.plugin_utils.window_end import WindowEnded, read_window_end
@@ -99,7 +102,12 @@ class ActionModule(DatabaseAction):
         work = self._slices(f"phase{phase}", plan, steps, [to_plain(step) for step in steps], "done")
         work.run()
         self._require_complete(work)
-        return {**result, **_reached(work), "report": _summary(work)}
+        return {**result, **_reached(work), "report": _summary(work) + self._against_the_rehearsal(work)}
+
+    def _against_the_rehearsal(self, work: Slices) -> list[str]:
+        """What was predicted for these steps, and what they took."""
+        receipt = read_receipt(self.artifacts() / FILE)
+        return compared_lines(receipt.steps, work.progress.taken) if isinstance(receipt, Rehearsal) else []
 
     def _saved_plan(self) -> Plan | None:
         path = Path(self.options["plan"]) if self.options.get("plan") else self.artifacts() / "plan.json"

@@ -1,7 +1,8 @@
-"""One verification as a module does it: the options, what is said meanwhile, what comes of it."""
+"""One verification or restore as a module does it: the options, what is said meanwhile, what comes of it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +13,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_files imp
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, PG_DUMP, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, verify
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import RESTORING, SERVING, find_tools
-from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.restoration import look_ahead, restore
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import Restoring
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 
@@ -48,6 +50,7 @@ class Figures:
 
     def hashed(self, count: int) -> None:
         """Bytes of its files have been read."""
+        self._progress.check()
         self._bytes += count
         self._progress.say(bytes=self._bytes)
 
@@ -72,31 +75,48 @@ def run_trial(directory: Path, options: Mapping[str, Any], progress: Progress) -
     figures = Figures(progress, manifest)
     with Watch(progress.check) as watch:
         trial = make_trial(manifest, options, figures, watch)
-        judged, changed = verify(directory, options["method"], trial, again=options["again"])
+        judged, changed = verify(directory, options["method"], trial, again=options["again"], hashed=figures.hashed)
     assert judged.verdict is not None  # noqa: S101  that is what verify is for
     return {"changed": changed, "name": judged.name, "verdict": asdict(judged.verdict), "database": judged.database.name}
 
 
-def make_trial(manifest: Manifest, options: Mapping[str, Any], figures: Figures, watch: Watch) -> Trial:
-    """The programs, and where to restore."""
+def make_trial(manifest: Manifest, options: Mapping[str, Any], figures: Figures, watch: Watch) -> Trial | None:
+    """The programs, and where to restore; None where that is not asked for."""
+    if options["method"] != BY_RESTORE:
+        return None
     scratch = parse_url(options["scratch_url"]) if options.get("scratch_url") else None
     version = manifest.server_version_num
     wanted: tuple[str, ...] = (*RESTORING, PG_DUMP)
-    if options["method"] == BY_RESTORE:
-        if scratch is None:
-            wanted += SERVING
-        else:
-            with Database(scratch, "verification") as database:
-                version = max(version, int(database.value("SELECT current_setting('server_version_num')::int")))
-        tools = find_tools(version, wanted, options.get("tools_directory") or "")
+    if scratch is None:
+        wanted += SERVING
+    else:
+        with Database(scratch, "verification") as database:
+            version = max(version, int(database.value("SELECT current_setting('server_version_num')::int")))
+    tools = find_tools(version, wanted, options.get("tools_directory") or "")
+    restoring = Restoring(tools, options["jobs"], options.get("age_identity") or "", seen=figures.loading, watch=watch)
+    return Trial(restoring, Path(options["scratch_directory"]), scratch, read=figures.read)
+
+
+def run_restoration(directory: Path, options: Mapping[str, Any], settings: ConnectionSettings, progress: Progress) -> dict[str, Any]:
+    """Put a backup into the place of the live database.
+
+    :param options: of the module.
+    :param settings: of the live database.
+    """
+    started, maintenance = time.monotonic(), options["maintenance_db"]
+    figures = Figures(progress, read_backup(directory))
+    prospect = look_ahead(directory, settings, maintenance, foreign=options["foreign"], seen=figures.hashed)
+    with Watch(progress.check) as watch:
+        with Database(settings, "restore") as database:
+            version = int(database.value("SELECT current_setting('server_version_num')::int"))
+        tools = find_tools(max(version, prospect.manifest.server_version_num), (*RESTORING, PG_DUMP), options.get("tools_directory") or "")
         restoring = Restoring(
-            tools.program,
-            tools.versions[PG_DUMP],
+            tools,
             options["jobs"],
             options.get("age_identity") or "",
+            tablespaces=True,
             seen=figures.loading,
             watch=watch,
         )
-    else:
-        restoring = Restoring(str, "")  # nothing is run
-    return Trial(restoring, Path(options["scratch_directory"]), scratch, hashed=figures.hashed, read=figures.read)
+        restore(directory, prospect, settings, maintenance, Trial(restoring, read=figures.read))
+    return {**prospect.to_dict(), "seconds": round(time.monotonic() - started, 3)}

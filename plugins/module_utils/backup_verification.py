@@ -10,7 +10,6 @@ import contextlib
 import secrets
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -27,7 +26,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     Verdict,
     utc_now,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import connection_string, libpq_environment
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, compare_content
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
@@ -40,6 +38,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.restoring import
     Restoring,
     SurroundingsFailed,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import ScratchServer
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 
@@ -59,23 +58,26 @@ class Trial:
     restoring: Restoring
     scratch_directory: Path = Path("/var/tmp")  # noqa: S108  what goes there gets a name of its own, and is for its owner alone
     scratch_settings: ConnectionSettings | None = None
-    hashed: Callable[[int], None] | None = None
     read: Callable[[], None] | None = None
 
 
-def verify(directory: Path, method: str, trial: Trial, *, again: bool = False) -> tuple[Manifest, bool]:
+def verify(
+    directory: Path, method: str, trial: Trial | None, *, again: bool = False, hashed: Callable[[int], None] | None = None
+) -> tuple[Manifest, bool]:
     """Try a backup, and write the verdict into its manifest.
 
     :param method: `BY_RESTORE` or `BY_CHECKSUM`; the weaker one never takes the place of a verdict of the stronger one.
+    :param trial: how it is restored; None where only files are compared.
     :param again: restore it even if that has been done with success.
+    :param hashed: is told how many bytes of its files have been read, each time.
     :returns: the manifest, and whether it was written.
     :raises BackupRefused: when it is not what was written.
     :raises SurroundingsFailed: when it could not be tried.
     """
-    manifest = require_intact(directory, seen=trial.hashed)
+    manifest = require_intact(directory, seen=hashed)
     if manifest.proved and not (again and method == BY_RESTORE):
         return manifest, False
-    if method == BY_CHECKSUM:
+    if method == BY_CHECKSUM or trial is None:
         judged = manifest.judged(Verdict(BY_CHECKSUM, utc_now(), passed=True))
         changed = manifest.verdict is None or manifest.verdict.method == BY_RESTORE
         if not changed:
@@ -98,7 +100,7 @@ def _tried(directory: Path, manifest: Manifest, trial: Trial) -> Verdict:
         with _scratch(directory, manifest, trial) as (settings, label):
             where = label
             trial.restoring.restore(directory, manifest, settings)
-            differences = list(_differences(directory, manifest, settings, trial))
+            differences = list(differences_of(directory, manifest, settings, trial))
     except RestoreFailed as error:
         differences = [str(error)]
     return Verdict(
@@ -111,7 +113,11 @@ def _tried(directory: Path, manifest: Manifest, trial: Trial) -> Verdict:
     )
 
 
-def _differences(directory: Path, manifest: Manifest, settings: ConnectionSettings, trial: Trial) -> Iterator[str]:
+def differences_of(directory: Path, manifest: Manifest, settings: ConnectionSettings, trial: Trial) -> Iterator[str]:
+    """What is not in a restored database as the manifest recorded it, in words.
+
+    :raises RestoreFailed: when the dump cannot be read.
+    """
     with Database(settings, "verification") as database, trial.restoring.watch.over(database.cancel):
         found = read_copy(database, trial.read)
     yield from compare_content(manifest.content, _with_schema(found, directory, manifest, settings, trial.restoring))
@@ -125,9 +131,9 @@ def _with_schema(found: Content, directory: Path, manifest: Manifest, settings: 
     executed without an error by now.
     """
     recorded = manifest.content.schema_digest
-    if not recorded or restoring.pg_dump_version != manifest.tools.get(PG_DUMP):
+    if not recorded or restoring.tools.versions[PG_DUMP] != manifest.tools.get(PG_DUMP):
         return found
-    digest = schema_digest(restoring.program(PG_DUMP), settings)
+    digest = schema_digest(restoring.tools, settings)
     if digest != recorded:
         digest = schema_text.digest(_lines(directory, manifest, restoring))
     return replace(found, schema_digest=digest)
@@ -139,24 +145,6 @@ def _lines(directory: Path, manifest: Manifest, restoring: Restoring) -> Iterato
             yield from schema_text.without_data(stream)
     else:
         yield from restoring.schema_text(directory, manifest)
-
-
-def schema_digest(pg_dump: str, settings: ConnectionSettings) -> str:
-    """Of a database, as this pg_dump writes it.
-
-    :raises SurroundingsFailed: when pg_dump fails.
-    """
-    command = [pg_dump, "--schema-only", "-d", connection_string(settings)]
-    done = subprocess.run(  # noqa: S603  a list of arguments, no shell
-        command, capture_output=True, env=libpq_environment(settings), stdin=subprocess.DEVNULL, check=False
-    )
-    if done.returncode:
-        raise SurroundingsFailed(
-            f"The schema of {settings.label} cannot be read: {' '.join(done.stderr.decode(errors='replace').split())}",
-            "Without it a copy cannot be compared.",
-            "See to what it says, then run again.",
-        )
-    return schema_text.digest(done.stdout.splitlines(keepends=True))
 
 
 @contextlib.contextmanager
@@ -171,7 +159,7 @@ def _scratch(directory: Path, manifest: Manifest, trial: Trial) -> Iterator[tupl
     roles = trial.restoring.decrypted(directory / globals_file(manifest), manifest).decode(errors="replace")
     if not is_complete(roles):
         raise RestoreFailed(f"{globals_file(manifest)} is cut off: it does not end with the line that pg_dumpall writes last")
-    with ScratchServer(trial.restoring.program, trial.scratch_directory, shape.first_role) as server:
+    with ScratchServer(trial.restoring.tools.program, trial.scratch_directory, shape.first_role) as server:
         with Database(server.settings("postgres"), "scratch") as database:
             _make_roles(database, roles, shape.first_role)
         with scratch_database(server.settings("postgres"), manifest) as settings:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 
@@ -177,3 +177,15 @@ def read_connection(options: Mapping[str, Any]) -> ConnectionSettings:
             "Set multischema_login_db, or multischema_database_url: postgresql://USER:PASSWORD@HOST:5432/DATABASE.",
         )
     return ConnectionSettings({key: str(value) for key, value in parameters.items() if value not in (None, "")})
+
+
+def options_for(options: Mapping[str, Any], database: str) -> dict[str, Any]:
+    """The same connection options for another database of the same server.
+
+    :param options: as for :func:`read_connection`, which has accepted them.
+    """
+    if not options.get("database_url"):
+        return {**options, "login_db": database}
+    parts = urlsplit(str(options["database_url"]).strip())
+    query = "&".join(part for part in parts.query.split("&") if unquote(part.split("=", 1)[0]) != "dbname")
+    return {**options, "database_url": parts._replace(path="/" + quote(database, safe=""), query=query).geturl()}

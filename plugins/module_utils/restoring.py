@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -19,7 +20,13 @@ from typing import IO, Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import CHUNK, dump_file
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DIRECTORY, PLAIN, Manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import PG_RESTORE, PSQL, connection_string, libpq_environment
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
+    PG_RESTORE,
+    PSQL,
+    ClientTools,
+    connection_string,
+    libpq_environment,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
@@ -29,7 +36,9 @@ TAIL = 4096  # bytes; what pg_dump writes behind that line is much shorter
 _TOLD = 12  # lines of what a program says
 # Of what pg_restore says with --verbose; from the other programs every line counts.
 _WORTH_SAYING = tuple(f"pg_restore: {word}" for word in ("error", "fatal", "detail", "hint", "from TOC entry", "while "))
+_ENDING_S = 10.0  # for a program that was asked to end
 _NOT_MUCH = 1 << 24  # bytes
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 _WRONG_KEY = "no identity matched"  # as age says it
 # What a restore says where this machine is the trouble, and not the backup.
 _SURROUNDINGS = (
@@ -60,20 +69,18 @@ class SurroundingsFailed(MultischemaError):
 class Restoring:
     """How to restore.
 
-    :param program: finds a program of PostgreSQL by its name.
-    :param pg_dump_version: of the one that is found.
+    :param tools: PostgreSQL's programs.
     :param jobs: side by side, where the format allows it.
     :param identity_file: age's private key, for an encrypted backup.
-    :param options: further ones of pg_restore.
+    :param tablespaces: whether tables go to the tablespaces that they were in; otherwise all go to the database's own.
     :param seen: is told of each table that is about to be loaded, by an archive.
     :param watch: ends what is waited for.
     """
 
-    program: Callable[[str], str]
-    pg_dump_version: str
+    tools: ClientTools
     jobs: int = 2
     identity_file: str = ""
-    options: tuple[str, ...] = ()
+    tablespaces: bool = False
     seen: Callable[[], None] | None = None
     watch: Watch = field(default_factory=Watch)
 
@@ -84,11 +91,17 @@ class Restoring:
         :raises SurroundingsFailed: when it could not be tried.
         """
         if manifest.dump_format == PLAIN:
-            command = [self.program(PSQL), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, "-d", connection_string(settings)]
+            command = [self.tools.program(PSQL), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, "-d", connection_string(settings)]
             tail = self._stream(directory, manifest, command, settings)
             require_complete(tail)
             return
-        command = [self.program(PG_RESTORE), "--exit-on-error", "--no-tablespaces", "--verbose", *self.options]
+        command = [
+            self.tools.program(PG_RESTORE),
+            "--exit-on-error",
+            "--no-subscriptions",
+            "--verbose",
+            *([] if self.tablespaces else ["--no-tablespaces"]),
+        ]
         command += ["-d", connection_string(settings)]
         if manifest.recipients:
             self._stream(directory, manifest, command, settings)
@@ -102,7 +115,7 @@ class Restoring:
 
         :raises RestoreFailed: when it cannot be read.
         """
-        command = [self.program(PG_RESTORE), "--schema-only", "-f", "-"]
+        command = [self.tools.program(PG_RESTORE), "--schema-only", "-f", "-"]
         if manifest.recipients:
             with self.opened(directory, manifest) as source, _Child(command, _plain_environment(), self.watch, source=source) as child:
                 yield from child.output
@@ -204,13 +217,14 @@ class _Child:
     ) -> None:
         self.name = Path(command[0]).name
         self._said: deque[str] = deque(maxlen=_TOLD)
-        self._seen = seen
+        self._seen, self._watch = seen, watch
         try:
             self._process = subprocess.Popen(  # noqa: S603  a list of arguments, no shell
                 command,
                 stdin=subprocess.PIPE if fed else source or subprocess.DEVNULL,
                 stdout=subprocess.PIPE if not fed else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
+                start_new_session=True,
                 env=dict(environment),
             )
         except OSError as error:
@@ -219,7 +233,7 @@ class _Child:
                 "It is needed to read the backup.",
                 "Install it on this host (age: apt-get install age; PostgreSQL's programs: backup_tools_directory says where they are).",
             ) from error
-        self._watched = watch.over(self._process.kill)
+        self._watched = watch.over(self._process.terminate)  # pg_restore has its workers and their statements end, too
         self._watched.__enter__()
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
@@ -230,8 +244,13 @@ class _Child:
     def __exit__(self, *_exc: object) -> None:
         self._watched.__exit__(None, None, None)
         if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_ENDING_S)
+        # A worker that outlives its leader would keep the pipe open for as long as its statement takes.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._reader.join()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
@@ -268,6 +287,7 @@ class _Child:
         self._reader.join()
         if not status:
             return
+        self._watch.require_wanted()
         said = " ".join(" ".join(self._said).split()) or f"it ended with status {status}"
         if _WRONG_KEY in said:
             raise SurroundingsFailed(
@@ -275,6 +295,8 @@ class _Child:
                 "It is encrypted to other keys; that says nothing about what is in it.",
                 "Set backup_age_identity to the file with the private key of one of its recipients (the manifest lists them).",
             )
+        if -status in _CRASHES:  # what it reads is broken in a way that it does not expect; pg_restore was seen to do so
+            raise RestoreFailed(f"{self.name} crashes when it reads the dump (signal {-status})")
         if any(words in said for words in _SURROUNDINGS) or status < 0:
             raise SurroundingsFailed(
                 f"The restore could not be tried here: {self.name} says: {said}",

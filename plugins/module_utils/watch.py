@@ -47,6 +47,11 @@ class Watch:
         finally:
             self._cancels.remove(cancel)
 
+    def require_wanted(self) -> None:
+        """Raise what has ended the work: what it says itself, being cancelled, is no finding."""
+        if self._error is not None:
+            raise self._error
+
     def _look(self) -> None:
         assert self._check is not None  # noqa: S101  otherwise this thread is not started
         while not self._ended.wait(ASK_EVERY_S):

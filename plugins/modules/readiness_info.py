@@ -55,6 +55,16 @@ options:
     description: Whether each of them will have a reader beside it.
     type: bool
     default: true
+  rehearsal_required:
+    description:
+      - Whether it is a failure that no receipt of M(dbops.multischema.rehearsal) is there that is of exactly this plan and this database.
+      - C(required) and C(waived) of the item C(rehearsal) in O(checklist) come before it. Otherwise it is a warning.
+    type: bool
+    default: false
+  rehearsal_max_age_h:
+    description: How old the receipt may be when the migration begins, in hours. Once a step is done, its age does not count.
+    type: float
+    default: 168
 """
 
 EXAMPLES = r"""
@@ -105,6 +115,8 @@ SPEC: dict[str, Any] = {
     "environment": {"type": "str", "default": "default"},
     "backup_directory": {"type": "path"},
     "backup_max_age_h": {"type": "float", "default": 24},
+    "rehearsal_required": {"type": "bool", "default": False},
+    "rehearsal_max_age_h": {"type": "float", "default": 168},
 }
 
 

@@ -140,12 +140,14 @@ class DatabaseAction(ActionBase):
 
     # --- modules ---
 
-    def module(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a module of this collection on the host, with this task's connection.
+    def module(self, name: str, options: Mapping[str, Any], connection: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run a module of this collection on the host.
 
+        :param connection: where to connect; this task's connection by default.
         :raises ModuleFailed: with the module's result.
         """
-        arguments = {key: self.options[key] for key in CONNECTION if self.options.get(key) is not None}
+        given = self.options if connection is None else connection
+        arguments = {key: given[key] for key in CONNECTION if given.get(key) is not None}
         result: dict[str, Any] = self._execute_module(
             module_name=COLLECTION + name,
             module_args={**arguments, **options},
@@ -161,17 +163,20 @@ class DatabaseAction(ActionBase):
         """The configuration as a module takes it."""
         return {key: self.options[key] for key in CONFIGURATION}
 
-    def observe(self, configuration: Configuration | None = None, history: bool = False) -> Observation:
+    def observe(
+        self, configuration: Configuration | None = None, history: bool = False, connection: Mapping[str, Any] | None = None
+    ) -> Observation:
         """Read catalog and journal.
 
         :param configuration: what is asked for; None where only the journal matters.
         :param history: whether the figures of all runs are wanted too.
+        :param connection: where to connect; this task's connection by default.
         :raises JournalError: when a migration of another schema has begun in this database.
         """
         options: dict[str, Any] = {"source_schema": self.options["source_schema"], "gather_catalog": True, "gather_history": history}
         if configuration is not None:
             options.update(target_schemas=list(configuration.target_names), roles=list(configuration.named_roles))
-        seen = Observation(self.module("catalog_info", options))
+        seen = Observation(self.module("catalog_info", options, connection))
         if configuration is not None and seen.catalog.source_schema != configuration.source_schema:
             raise JournalError(
                 f"The journal in this database records a migration out of {seen.catalog.source_schema}, and "

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.probe import Reading
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import Taken
 
 
 def _retries(number: int) -> str:
@@ -20,6 +21,8 @@ class Progress:
     :param say: where lines go.
     :param total: how many steps there are.
     :param verb: what is done to them, for example ``moved``.
+
+    ``taken`` is what each step took, by its id.
     """
 
     def __init__(self, say: Callable[[str], None], total: int, verb: str) -> None:
@@ -32,6 +35,7 @@ class Progress:
         self.longest_wait_ms = 0.0
         self.longest_held_ms = 0.0
         self.probe_off: str | None = None
+        self.taken: dict[str, Taken] = {}
         self.stall = Reading()
         self._said_stall_ms = 0.0
         self._started = time.monotonic()
@@ -41,11 +45,16 @@ class Progress:
         """Since the beginning."""
         return time.monotonic() - self._started
 
-    def add(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
-        """Take in what a slice has done."""
+    def add(self, outcomes: Sequence[Mapping[str, Any]], tried: Mapping[str, tuple[float, int]] | None = None) -> None:
+        """Take in what a slice has done.
+
+        :param tried: for how long in seconds, and how often, earlier slices have tried a step.
+        """
         for outcome in outcomes:
             self.done += 1
             self._note(outcome)
+            spent_s, _ = (tried or {}).get(outcome["step_id"], (0.0, 0))
+            self.taken[outcome["step_id"]] = Taken(spent_s * 1000 + float(outcome["elapsed_ms"]), float(outcome["held_ms"]))
 
     def _note(self, outcome: Mapping[str, Any]) -> None:
         self.retries += int(outcome["attempts"]) - 1

@@ -63,10 +63,10 @@ class Slices:
             # Several workers finish in any order, so what is left is found by name.
             finished = {outcome["step_id"] for outcome in outcomes} | set(result.get("already", ()))
             left = [item for item in chunk if _step_id(item) not in finished] + later
-            waiting = result.get("waiting") or []
+            waiting, tried = result.get("waiting") or [], self._tried
             self._tried = {outcome["step_id"]: self._spent_on(outcome, took) for outcome in waiting}
             self.progress.probe_off = result.get("probe_off") or self.progress.probe_off
-            self.progress.add(outcomes)
+            self.progress.add(outcomes, tried)
             self.journal = result.get("journal") or self.journal
             if left or len(self.items) > FIRST_STEPS or waiting:
                 self.progress.show(waiting)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     Manifest,
     utc_now,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, schema_digest
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import find_tools
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import IN_MANIFEST, read_shape
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import Restoring
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
 from tests.integration.databases import Target
 from tests.support.servers import Server
 
@@ -37,19 +38,14 @@ FORMATS = (DIRECTORY, CUSTOM, PLAIN)
 _LETTERS = {DIRECTORY: "d", CUSTOM: "c", PLAIN: "p"}
 
 
-def programs(server: Server) -> Callable[[str], str]:
-    """Finds the server's own programs."""
-    return lambda name: str(server.bin_dir / name)
-
-
-def version(server: Server) -> str:
-    """Of the server's own pg_dump."""
-    return find_tools(server.major * 10000, (PG_DUMP,), str(server.bin_dir)).versions[PG_DUMP]
+def tools(server: Server) -> ClientTools:
+    """The server's own programs."""
+    return find_tools(server.major * 10000, (PG_DUMP,), str(server.bin_dir))
 
 
 def trial(server: Server, **options: Any) -> Trial:
     """A trial in a database beside the others of a test's server."""
-    restoring = Restoring(programs(server), version(server), **options)
+    restoring = Restoring(tools(server), **options)
     return Trial(restoring, scratch_settings=parse_url(server.url("postgres")))
 
 
@@ -108,9 +104,8 @@ def identity(target: Target) -> DatabaseIdentity:
 
 def _manifest(target: Target, directory: Path, dump_format: str) -> Manifest:
     settings = parse_url(target.superuser_url)
-    pg_dump = str(target.server.bin_dir / "pg_dump")
     with Database(settings, "test") as database:
-        content = replace(read_copy(database), schema_digest=schema_digest(pg_dump, settings))
+        content = replace(read_copy(database), schema_digest=schema_digest(tools(target.server), settings))
         server, number = database.rows("SELECT version(), current_setting('server_version_num')::int")[0]
         shape = read_shape(database)
     return Manifest(
@@ -120,7 +115,7 @@ def _manifest(target: Target, directory: Path, dump_format: str) -> Manifest:
         database=identity(target),
         server=server,
         server_version_num=number,
-        tools={"pg_dump": version(target.server)},
+        tools={"pg_dump": tools(target.server).versions[PG_DUMP]},
         snapshot="",
         began_at=utc_now(),
         ended_at=utc_now(),

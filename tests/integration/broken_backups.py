@@ -122,9 +122,6 @@ def substitute(path: Path, pattern: bytes, replacement: bytes) -> None:
     path.write_bytes(data)
 
 
-# --- files ---
-
-
 @way("bytes, and was written with")
 def a_file_is_cut_off(patient: Patient) -> None:
     os.truncate(patient.data, patient.data.stat().st_size // 2)
@@ -225,9 +222,6 @@ def a_file_belongs_to_somebody_else(patient: Patient) -> None:
 @way("is not finished")
 def it_was_never_finished(patient: Patient) -> None:
     patient.directory.rename(patient.directory.parent / f".{patient.directory.name}.partial")
-
-
-# --- the manifest ---
 
 
 @way("there is no manifest")

@@ -23,11 +23,13 @@ PLAYBOOKS = {
     "preflight": "preflight.yml",
     "backup": "backup.yml",
     "plan": "plan.yml",
+    "rehearse": "rehearse.yml",
     "phase1": "phase1_schema_creation.yml",
     "phase2": "phase2_table_migration.yml",
     "verify": "verify.yml",
     "promote": "promote.yml",
     "rollback": "rollback.yml",
+    "restore": "restore.yml",
     "site": "site.yml",
 }
 HOST = "sandbox"

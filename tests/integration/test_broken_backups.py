@@ -155,7 +155,7 @@ def test_a_flipped_byte_with_a_fitting_hash_is_refused_or_makes_no_difference(
     path = dice.choice([patient.dump, patient.data])
     position = dice.randrange(path.stat().st_size)
     flip(path, position)
-    patient.fit()
+    patient.fit(verdict=None)
     said = refusal(server, patient.directory, target)
     if not said:
         assert as_script(server, patient.dump, form) == as_script(server, ours[form] / patient.dump.relative_to(patient.directory), form), (

@@ -30,7 +30,10 @@ from tests.unit.repository import (
 )
 
 # The playbooks that are public (house.md) and there already; others come with later issues.
-PUBLIC = {"site", "preflight", "plan", "phase1_schema_creation", "phase2_table_migration", "verify", "promote", "rollback"}
+PUBLIC = {"site", "preflight", "plan", "rehearse", "phase1_schema_creation", "phase2_table_migration", "verify", "promote", "rollback"} | {
+    "restore",
+    "backup",
+}
 GROUPS = {"databases", "replicas", "poolers", "monitors", "applications"}
 NAMES = [path.name for path in PLAYBOOKS]
 

@@ -21,7 +21,7 @@ from tests.unit.repository import COLLECTION, MODULES, ROOT, all_tasks, load, mo
 
 PACKAGE = "ansible_collections.dbops.multischema.plugins"
 # Modules whose work is done by their action plugin, so that they have no argument_spec of their own.
-ON_CONTROL_NODE = ("promotion_info", "promotion_receipt", "relocation_plan")
+ON_CONTROL_NODE = ("promotion_info", "promotion_receipt", "rehearsal", "relocation_plan")
 
 
 def plugin(kind: str, name: str) -> Any:

@@ -187,7 +187,8 @@ def test_no_name_gets_out_of_a_comment(name: str) -> None:
 
 
 def outcome(**values: Any) -> dict[str, Any]:
-    return {"attempts": 1, "cancelled": 0, "longest_wait_ms": 0.0, "held_ms": 1.0, **values}
+    base = {"step_id": "move:public.a", "attempts": 1, "cancelled": 0, "longest_wait_ms": 0.0, "elapsed_ms": 2.0, "held_ms": 1.0}
+    return {**base, **values}
 
 
 def progress(total: int = 10, verb: str = "done") -> tuple[Progress, list[str]]:

@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def outcome(step_id: str, **values: Any) -> dict[str, Any]:
-    return {"step_id": step_id, "attempts": 1, "cancelled": 0, "longest_wait_ms": 0.0, "held_ms": 1.0, **values}
+    return {"step_id": step_id, "attempts": 1, "cancelled": 0, "longest_wait_ms": 0.0, "elapsed_ms": 2.0, "held_ms": 1.0, **values}
 
 
 class Host:

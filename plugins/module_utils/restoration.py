@@ -1,0 +1,305 @@
+"""Restore a backup beside the live database, prove it there, and put it in its place in one transaction.
+
+Until the swap nothing of the live database is touched. The swap is two renames in one transaction: at every instant there is one
+database of that name, the old or the new one, also when the server or this process dies. Whoever connects meanwhile waits. The
+old database is kept under another name, and takes no connections, until somebody removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import require_intact
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, DatabaseIdentity, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import identity_of
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, differences_of
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
+from ansible_collections.dbops.multischema.plugins.module_utils.database_belongings import Belongings, giving, read_belongings
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import DatabaseShape, creation, read_shape
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError, ServerRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.restoring import RestoreFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST
+
+NAME_BYTES = 63  # of any name in PostgreSQL
+OBJECT_IN_USE = "55006"
+ATTEMPTS = 4  # each waits 5 s inside the server for sessions that do not end
+END_EVERY_S = 0.1
+_MAY = """
+SELECT r.rolsuper OR (r.rolcreatedb AND pg_catalog.pg_has_role(d.datdba, 'USAGE')) FROM pg_catalog.pg_roles r, pg_catalog.pg_database d
+ WHERE r.rolname = current_user AND d.datname = %s
+"""
+_PREPARED = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = %s ORDER BY 1"
+_SLOTS = "SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE database = %s ORDER BY 1"
+_SESSIONS = """
+SELECT a.pid, COALESCE(a.usename::text, ''), COALESCE(a.application_name, '') FROM pg_catalog.pg_stat_activity a
+ WHERE a.datname = %s AND a.pid <> pg_backend_pid() ORDER BY a.pid
+"""
+_END = (
+    "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a WHERE a.datid = %s::oid AND a.pid <> pg_backend_pid()"
+)
+_PLACE = """
+SELECT CASE WHEN t.spcname = 'pg_default' THEN pg_catalog.current_setting('data_directory', true)
+            ELSE pg_catalog.pg_tablespace_location(t.oid) END
+  FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = %s
+"""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a restore is going to do.
+
+    :param live: the database's name.
+    :param kept: the name that the old one gets.
+    :param size: of the live database, in bytes.
+    :param free: in bytes, on the server's disk; None where that cannot be seen from here.
+    :param sessions: who is connected now, and will be disconnected.
+    :param notes: what else a person should know.
+    """
+
+    manifest: Manifest
+    live: str
+    kept: str
+    shape: DatabaseShape
+    belongings: Belongings
+    free: int | None
+    sessions: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a person is told of it, as plain data."""
+        content = self.manifest.content
+        return {
+            "name": self.manifest.name,
+            "database": self.live,
+            "kept": self.kept,
+            "ended_at": self.manifest.ended_at,
+            "tables": len(content.tables),
+            "rows": content.rows,
+            "size": self.shape.size,
+            "free": self.free,
+            "sessions": list(self.sessions),
+            "notes": list(self.notes),
+        }
+
+
+def beside(name: str, ending: str) -> str:
+    """A name of our own for a database that belongs to another one, cut where it would be too long."""
+    room = NAME_BYTES - len(ending.encode())
+    return name.encode()[:room].decode(errors="ignore") + ending
+
+
+def look_ahead(
+    directory: Path, settings: ConnectionSettings, maintenance: str, *, foreign: bool, seen: Callable[[int], None] | None = None
+) -> Prospect:
+    """Everything that would stop a restore, before anything is made.
+
+    :param settings: the live database, as a role that may create databases.
+    :param maintenance: another database of that server, to connect to while the live one is renamed.
+    :param foreign: whether the backup may be of another database or server.
+    :param seen: is told how many bytes of its files have been read, each time.
+    :raises MultischemaError: saying what is in the way; nothing was changed then.
+    """
+    manifest, live = require_intact(directory, seen=seen), settings.parameters["dbname"]
+    if manifest.engine != PG_DUMP:
+        raise BackupRefused(
+            f"{directory} was made by {manifest.engine}.", "Only dumps are restored here.", f"Use {manifest.engine} itself."
+        )
+    with Database(settings, "restore") as database:
+        shape = read_shape(database)
+        identity = identity_of(database)
+    if not foreign:
+        _require_own(manifest, identity)
+    with Database(elsewhere(settings, maintenance), "restore") as database:
+        belongings = read_belongings(database, live)
+        assert belongings is not None  # noqa: S101  we were connected to it
+        _require_possible(database, live)
+        place = database.value(_PLACE, (live,))
+        sessions = tuple(f"pid {pid}, {user} {application}".strip() for pid, user, application in database.rows(_SESSIONS, (live,)))
+        slots = ", ".join(name for (name,) in database.rows(_SLOTS, (live,)))
+    free = _free(place)
+    if free is not None and free < shape.size:
+        raise MultischemaError(
+            f"There are {free // 2**20} MB free in {place}, and the database takes {shape.size // 2**20} MB.",
+            "The old database stays beside the restored one.",
+            "Make room on the server's disk, then run it again. Nothing was changed.",
+        )
+    notes = [] if free is not None else ["How much is free on the server's disk cannot be seen from here."]
+    notes += [f"Replication slots stay with the old database: {slots}."] if slots else []
+    kept = beside(live, f"_before_restore_{datetime.now(timezone.utc):%Y%m%dT%H%M%S}")
+    return Prospect(manifest, live, kept, shape, belongings, free, sessions, tuple(notes))
+
+
+def elsewhere(settings: ConnectionSettings, name: str) -> ConnectionSettings:
+    """The same server, another database."""
+    return ConnectionSettings({**settings.parameters, "dbname": name}, settings.notes)
+
+
+def restore(directory: Path, prospect: Prospect, settings: ConnectionSettings, maintenance: str, trial: Trial) -> int:
+    """Do it. :returns: the OID of the restored database.
+
+    :raises MultischemaError: when it has failed; the live database is as it was then, and nothing of the new one is left.
+    """
+    new = beside(prospect.live, f"_restoring_{secrets.token_hex(4)}")
+    other = elsewhere(settings, maintenance)
+    with _as_it_was(prospect.live), _made(new, prospect, other):
+        _fill(directory, prospect, elsewhere(settings, new), trial)
+        with Database(other, "restore") as database:
+            for text in giving(new, prospect.belongings):
+                database.execute(text)
+        return swap(other, prospect.live, new, prospect.kept)
+
+
+@contextlib.contextmanager
+def _as_it_was(live: str) -> Iterator[None]:
+    """Say of every error that the live database was not touched: until the swap is committed, it was not."""
+    try:
+        yield
+    except MultischemaError as error:
+        error.found += f"\nThe database {live} is as it was; nothing of the restore is left."
+        raise
+
+
+@contextlib.contextmanager
+def _made(new: str, prospect: Prospect, other: ConnectionSettings) -> Iterator[None]:
+    """The new database, dropped again where anything fails."""
+    with Database(other, "restore") as database:
+        try:
+            database.execute(creation(new, prospect.shape, prospect.belongings.owner, prospect.belongings.tablespace))
+            # Until it has its name, nobody but us has a reason to be in it.
+            database.execute(statement("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", Name(new)))
+        except ServerRefused as error:
+            raise MultischemaError(
+                f"The database to restore into cannot be made: {error.found}", error.why or "It is made beside the live one.", error.remedy
+            ) from error
+    try:
+        yield
+    except BaseException:
+        with Database(other, "restore") as database:
+            database.execute(statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", Name(new)))
+        raise
+
+
+def _fill(directory: Path, prospect: Prospect, settings: ConnectionSettings, trial: Trial) -> None:
+    try:
+        trial.restoring.restore(directory, prospect.manifest, settings)
+        differences = list(differences_of(directory, prospect.manifest, settings, trial))
+    except RestoreFailed as error:
+        differences = [str(error)]
+    if differences:
+        raise BackupRefused(
+            f"What {prospect.manifest.name} restores is not what it was made of:\n" + "\n".join(f"  {text}" for text in differences[:20]),
+            "Nothing takes the place of a live database that was not proved.",
+            "Choose another backup (backup_name); backup_info lists them.",
+        )
+    with Database(settings, "restore") as database:
+        database.execute("ANALYZE")  # a restored table has no statistics, and the first queries would suffer
+
+
+def swap(other: ConnectionSettings, live: str, new: str, kept: str) -> int:
+    """Give the new database the live one's name, and the live one another, in one transaction.
+
+    :param other: a third database of that server.
+    :returns: the OID of the one that is live now.
+    :raises MultischemaError: when sessions of the live database do not end; nothing was changed then.
+    """
+    with Database(other, "restore") as database, Database(other, "restore sessions") as ender:
+        oids = {name: database.value("SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = %s", (name,)) for name in (live, new)}
+        for attempt in range(ATTEMPTS):
+            try:
+                with _sessions_ending(ender, list(oids.values())), database.transaction():
+                    # This takes a lock that whoever connects waits for; so nobody comes in any more, and who is in is being ended.
+                    database.execute(statement("ALTER DATABASE {} RENAME TO {}", Name(live), Name(kept)))
+                    database.execute(statement("ALTER DATABASE {} RENAME TO {}", Name(new), Name(live)))
+                    database.execute(statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", Name(kept)))
+                return int(oids[new])
+            except ServerRefused as error:
+                if error.sqlstate == CONNECTION_LOST and _is_live(other, live, oids[new]):
+                    return int(oids[new])
+                if error.sqlstate != OBJECT_IN_USE or attempt == ATTEMPTS - 1:
+                    raise _not_swapped(database, live, error) from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _is_live(other: ConnectionSettings, live: str, oid: int) -> bool:
+    """Whether the swap was committed, although its answer did not come."""
+    with Database(other, "restore") as database:
+        return bool(database.value("SELECT oid = %s::oid FROM pg_catalog.pg_database WHERE datname = %s", (oid, live)))
+
+
+def _not_swapped(database: Database, live: str, error: ServerRefused) -> MultischemaError:
+    left = "; ".join(f"pid {pid}, {user} {application}" for pid, user, application in database.rows(_SESSIONS, (live,)))
+    return MultischemaError(
+        f"The restored database could not take the place of {live}: {error.found}" + (f" Still connected: {left}." if left else ""),
+        error.why or "A database with sessions in it cannot be renamed. They are ended; these did not end, or this role may not end them.",
+        error.remedy or "End them (a superuser can end any), stop what connects again and again, then run it again.",
+    )
+
+
+@contextlib.contextmanager
+def _sessions_ending(ender: Database, oids: list[int]) -> Iterator[None]:
+    """End every session of these databases, again and again, while something waits for that."""
+    enough = threading.Event()
+
+    def end() -> None:
+        while True:
+            with contextlib.suppress(ServerRefused):  # not ours to end: the rename says who is left
+                for oid in oids:
+                    ender.execute(_END, (oid,))
+            if enough.wait(END_EVERY_S):
+                return
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def _require_own(manifest: Manifest, here: DatabaseIdentity) -> None:
+    there = manifest.database
+    # By OID or by name: a database that was restored before has another OID than the one that the backup was taken of.
+    same_server = there.system_identifier == here.system_identifier
+    if same_server and (there.oid == here.oid or there.name == here.name):
+        return
+    where = "of this server" if same_server else f"of another server (system identifier {there.system_identifier})"
+    raise BackupRefused(
+        f"{manifest.name} is a backup of {there.name} {where}; this database is {here.name}.",
+        "Restored here, it would take the place of a database that it was not taken of.",
+        "Choose a backup of this one (backup_name). Where that is meant (a server was built anew, say), set backup_restore_foreign: true.",
+    )
+
+
+def _require_possible(database: Database, live: str) -> None:
+    if not database.value(_MAY, (live,)):
+        raise MultischemaError(
+            f"This role may not create a database and rename {live}.",
+            "The backup is restored into a new database, which then takes the place of the old one.",
+            "Connect as a superuser, or as the database's owner with CREATEDB.",
+        )
+    prepared = ", ".join(repr(gid) for (gid,) in database.rows(_PREPARED, (live,)))
+    if prepared:
+        raise MultischemaError(
+            f"There are prepared transactions in {live}: {prepared}.",
+            "A database cannot be renamed as long as there are, and no session is left that could end them.",
+            "COMMIT PREPARED or ROLLBACK PREPARED each, whichever its owner says.",
+        )
+
+
+def _free(place: str | None) -> int | None:
+    """Bytes; None where the server's disk is not ours to see."""
+    try:
+        return shutil.disk_usage(place).free if place else None
+    except OSError:
+        return None

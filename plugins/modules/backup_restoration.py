@@ -1,0 +1,157 @@
+#!/usr/bin/python
+# Copyright: The dbops.multischema contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Put a backup into the place of the live database."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: backup_restoration
+short_description: Restore a backup beside the live database, prove it, and put it in its place
+version_added: 0.1.0
+description:
+  - Restores into a new database on the same server, with the live one's owner, encoding, locale, settings and privileges, and compares
+    what is there with what the backup recorded.
+  - Then both are renamed in one transaction, while sessions of the live database are ended and new ones wait. The old database is kept
+    under a dated name, and takes no connections until somebody allows them or removes it.
+  - Whatever fails before that, the live database is as it was, its sessions go on, and nothing of the new one is left.
+  - Subscriptions are not restored, and replication slots stay with the old database.
+  - In check mode everything that can be looked at is looked at.
+author:
+  - The dbops.multischema contributors
+extends_documentation_fragment:
+  - dbops.multischema.database
+  - dbops.multischema.database.artifacts
+options:
+  directory:
+    description:
+      - Where backups are kept on the host; below it come the environment, the host's name in the inventory, and the backup's name.
+      - Relative to where the user stands, on a local connection; on other hosts it has to be absolute.
+      - By default C(backups) in O(artifacts_dir).
+    type: path
+  name:
+    description: Which backup; the newest by default.
+    type: str
+    default: ""
+  foreign:
+    description: Whether it may be a backup of another database or another server.
+    type: bool
+    default: false
+  maintenance_db:
+    description: Another database of the same server, to be connected to while the live one is renamed.
+    type: str
+    default: postgres
+  age_identity:
+    description: File on the host with the private key of age, for an encrypted backup.
+    type: path
+  tools_directory:
+    description: Where PostgreSQL's programs are; looked for in C(PATH) and in the usual places by default.
+    type: path
+  jobs:
+    description: Tables that are restored side by side, where the format allows it.
+    type: int
+    default: 2
+  folder:
+    description: Where the backups of this host lie; the action plugin makes it of O(directory), O(environment) and the host's name.
+    type: path
+    required: true
+  job:
+    description: A restore that goes on; the action plugin asks for it with further calls.
+    type: str
+    default: ""
+  seconds:
+    description: How long a call may take; the action plugin says.
+    type: float
+    default: 4
+seealso:
+  - module: dbops.multischema.backup_verification
+"""
+
+EXAMPLES = r"""
+- name: Put the newest backup into the place of the live database
+  dbops.multischema.backup_restoration:
+    directory: /var/backups/postgresql
+  register: restored
+
+- name: Say how to go back
+  ansible.builtin.debug:
+    msg: "{{ restored.report }}"
+"""
+
+RETURN = r"""
+name:
+  description: The backup.
+  type: str
+  returned: success
+database:
+  description: The database's name.
+  type: str
+  returned: success
+kept:
+  description: The name that the old database has now; in check mode what it would be like.
+  type: str
+  returned: success
+report:
+  description: What has happened, or would, and how to go back.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils.background import forget, poll, start
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import find_backup, run_restoration
+from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.restoration import look_ahead
+
+SPEC: dict[str, Any] = {
+    "artifacts_dir": {"type": "path", "default": "artifacts"},
+    "environment": {"type": "str", "default": "default"},
+    "directory": {"type": "path"},
+    "name": {"type": "str", "default": ""},
+    "foreign": {"type": "bool", "default": False},
+    "maintenance_db": {"type": "str", "default": "postgres"},
+    "age_identity": {"type": "path"},
+    "tools_directory": {"type": "path"},
+    "jobs": {"type": "int", "default": 2},
+    "folder": {"type": "path", "required": True},
+    "job": {"type": "str", "default": ""},
+    "seconds": {"type": "float", "default": 4},
+}
+
+
+def work(door: Door) -> dict[str, Any]:
+    """Look ahead; begin; or ask how far it is."""
+    params, settings = door.params, door.settings()
+    if params["job"]:
+        job = Path(params["job"])
+    else:
+        directory = find_backup(Path(params["folder"]), params["name"])
+        if door.module.check_mode:
+            prospect = look_ahead(directory, settings, params["maintenance_db"], foreign=params["foreign"])
+            return {"changed": True, **prospect.to_dict()}
+        job = Path(tempfile.mkdtemp(prefix="multischema-job-"))
+        start(job, lambda progress: run_restoration(directory, params, settings, progress))
+    try:
+        state = poll(job, params["seconds"])
+    except BaseException:
+        forget(job)
+        raise
+    if state.running:
+        return {"changed": False, "running": True, "job": str(job), "figures": state.figures}
+    forget(job)
+    assert state.result is not None  # noqa: S101  what has ended without a result has raised
+    return {"changed": True, **state.result}
+
+
+def main() -> None:
+    """Entry point."""
+    run(SPEC, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+#!/usr/bin/python
+# Copyright: The dbops.multischema contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The copy of a database that a rehearsal works on."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rehearsal_copy
+short_description: Make a scratch copy of a database, read all that it holds, or drop it
+version_added: 0.1.0
+description:
+  - The copy is a new database on the same server, made by C(pg_dump) and C(pg_restore); the original is only read.
+  - Nobody but its owner and superusers may connect to it. It bears a comment by which it is known, and nothing else is ever dropped.
+  - Free space is looked at first. Where that cannot be done from here, O(space_checked) says that a person has.
+author:
+  - The dbops.multischema contributors
+extends_documentation_fragment:
+  - dbops.multischema.database
+attributes:
+  diff_mode:
+    support: none
+    description: There is nothing to compare with.
+options:
+  state:
+    description:
+      - V(made) makes it, from the database that is connected.
+      - V(read) reads every row of the database that is connected once, and where O(with_schema) is true its schema.
+      - V(dropped) drops the copy O(name) of the database that is connected.
+      - V(found) says which copies of the database that is connected are there, and how much space another one would take.
+    type: str
+    choices: [made, read, dropped, found]
+    required: true
+  name:
+    description: Name of the copy to be dropped.
+    type: str
+    default: ""
+  tools_directory:
+    description:
+      - Where C(pg_dump) and C(pg_restore) are, of the server's major version or newer.
+      - By default the server's own, where they are on this machine, else those in C(PATH) or where packages put them.
+    type: path
+    default: ""
+  space_checked:
+    description: Whether a person has looked for free space on the server's disk.
+    type: bool
+    default: false
+  with_schema:
+    description: Whether V(read) reads the schema too.
+    type: bool
+    default: true
+  job:
+    description: Set by the action plugin, which asks how far long work is until it has ended.
+    type: str
+    default: ""
+seealso:
+  - module: dbops.multischema.rehearsal
+"""
+
+EXAMPLES = r"""
+- name: Copy the database
+  dbops.multischema.rehearsal_copy:
+    state: made
+  register: copy
+
+- name: Drop the copy
+  dbops.multischema.rehearsal_copy:
+    state: dropped
+    name: "{{ copy.name }}"
+"""
+
+RETURN = r"""
+name:
+  description: Name of the copy; of the one that a real run would make another one.
+  type: str
+  returned: when O(state=made)
+  sample: shop_rehearsal_0a1b2c3d
+seconds:
+  description: How long it took to make.
+  type: float
+  returned: when O(state=made)
+notes:
+  description: What is not as in the original.
+  type: list
+  elements: str
+  returned: when O(state=made)
+copies:
+  description: Copies of this database that are there.
+  type: list
+  elements: str
+  returned: when O(state=found)
+needed:
+  description: What a copy takes at most.
+  type: str
+  returned: when O(state=found)
+  sample: 3.4 GiB
+problem:
+  description: Why none could be made, and what to do; empty where one could.
+  type: str
+  returned: when O(state=found)
+picture:
+  description: All that the database holds, by name, compressed.
+  type: str
+  returned: when O(state=read)
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dbops.multischema.plugins.module_utils import background
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools
+from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import take_picture
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
+    copies_of,
+    drop_copy,
+    make_copy,
+    new_name,
+    read_place,
+    require_space,
+    size_text,
+    tools_for,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+
+ASK_S = 4.0  # a call costs about half a second, so it has to be worth it
+
+SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["made", "read", "dropped", "found"], "required": True},
+    "name": {"type": "str", "default": ""},
+    "tools_directory": {"type": "path", "default": ""},
+    "space_checked": {"type": "bool", "default": False},
+    "with_schema": {"type": "bool", "default": True},
+    "job": {"type": "str", "default": ""},
+}
+
+
+def _tools(door: Door) -> ClientTools:
+    with door.connect("rehearsal") as database:
+        return tools_for(database, door.params["tools_directory"])
+
+
+def _find(door: Door) -> dict[str, Any]:
+    problem = ""
+    with door.connect("rehearsal") as database:
+        place = read_place(database)
+        try:
+            tools_for(database, door.params["tools_directory"])
+            require_space(place, door.params["space_checked"])
+        except MultischemaError as error:
+            problem = str(error)
+        return {"changed": False, "copies": copies_of(database), "needed": size_text(place.needed), "problem": problem}
+
+
+def _make(door: Door) -> dict[str, Any]:
+    tools, settings = _tools(door), door.settings()
+    with door.connect("rehearsal") as database:
+        require_space(read_place(database), door.params["space_checked"])
+        name = new_name(str(database.value("SELECT current_database()")))
+    if door.module.check_mode:
+        return {"changed": True, "running": False, "name": name, "seconds": 0.0, "notes": []}
+
+    def work(progress: background.Progress) -> Mapping[str, Any]:
+        made = make_copy(settings, name, tools, progress)
+        return {"changed": True, "name": made.name, "seconds": made.seconds, "notes": list(made.notes)}
+
+    return _begin(work)
+
+
+def _read(door: Door) -> dict[str, Any]:
+    tools, settings, with_schema = _tools(door), door.settings(), door.params["with_schema"]
+
+    def work(progress: background.Progress) -> Mapping[str, Any]:
+        picture = take_picture(settings, tools, with_schema, progress)
+        return {"changed": False, "picture": door.pack(picture.to_dict())}
+
+    return _begin(work)
+
+
+def _drop(door: Door) -> dict[str, Any]:
+    with door.connect("rehearsal") as database:
+        if door.module.check_mode:
+            return {"changed": door.params["name"] in copies_of(database)}
+        return {"changed": drop_copy(database, door.params["name"])}
+
+
+# --- what takes long goes on between the calls ---
+
+
+def _begin(work: Callable[[background.Progress], Mapping[str, Any]]) -> dict[str, Any]:
+    job = Path(tempfile.mkdtemp(prefix="multischema-rehearsal-"))
+    background.start(job, work)
+    return _ask(job)
+
+
+def _ask(job: Path) -> dict[str, Any]:
+    try:
+        state = background.poll(job, ASK_S)
+    except BaseException:
+        background.forget(job)
+        raise
+    if state.running:
+        return {"changed": False, "running": True, "job": str(job), "figures": dict(state.figures)}
+    background.forget(job)
+    return {**(state.result or {}), "running": False}
+
+
+def work(door: Door) -> dict[str, Any]:
+    """Do what is asked for."""
+    if door.params["job"]:
+        return _ask(Path(door.params["job"]))
+    return {"made": _make, "read": _read, "dropped": _drop, "found": _find}[door.params["state"]](door)
+
+
+def main() -> None:
+    """Entry point."""
+    run(SPEC, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""A backup takes the place of the live database as a whole, or the live database is as it was: at every instant, whatever fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils import restoration
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PLAIN
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.restoration import Prospect, look_ahead, restore
+from tests.integration import backups
+from tests.integration.broken_backups import Patient, substitute
+from tests.integration.core import Core, MortalDatabase
+from tests.integration.databases import Target, new_database
+from tests.support.servers import Server
+
+pytestmark = [pytest.mark.majors(18), pytest.mark.no_role("a restore makes databases and gives what is in them to its owners")]
+MAKE = (
+    "CREATE TABLE public.orders (id serial PRIMARY KEY, customer text)",
+    "INSERT INTO public.orders (customer) SELECT 'customer ' || n FROM generate_series(1, 40) n",
+    "CREATE TABLE public.notes (a int)",
+)
+LATER = ("DELETE FROM public.orders WHERE id > 10", "DROP TABLE public.notes", "CREATE TABLE public.mistake (a int)")
+NAMES = "SELECT datname FROM pg_database WHERE datname LIKE %s ORDER BY 1"
+
+
+@pytest.fixture
+def live(server: Server) -> Iterator[Target]:
+    """A database, as it is when it is backed up; its name is dropped with all that was made of it."""
+    target = new_database(server)
+    target.execute(*MAKE)
+    yield target
+    others = Target(server, "postgres")
+    for (name,) in others.rows(NAMES, (f"{target.name}%",)):
+        server.drop_database(name)
+
+
+def settings(target: Target) -> ConnectionSettings:
+    return parse_url(target.superuser_url)
+
+
+def ahead(target: Target, directory: Path, *, foreign: bool = False) -> Prospect:
+    return look_ahead(directory, settings(target), "postgres", foreign=foreign)
+
+
+def trial(server: Server) -> Trial:
+    return Trial(replace(backups.trial(server).restoring, tablespaces=True))
+
+
+def done(target: Target, directory: Path) -> Prospect:
+    """Restore it."""
+    prospect = ahead(target, directory)
+    restore(directory, prospect, settings(target), "postgres", trial(target.server))
+    return prospect
+
+
+def rows(target: Target) -> int:
+    return int(target.value("SELECT count(*) FROM public.orders"))
+
+
+def databases(target: Target) -> list[str]:
+    return [name for (name,) in Target(target.server, "postgres").rows(NAMES, (f"{target.name}%",))]
+
+
+@pytest.mark.parametrize("form", backups.FORMATS)
+def test_the_backup_takes_the_place_of_the_live_database_which_is_kept(form: str, live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path, form)
+    before = live.server.dump_schema(live.name)
+    live.execute(*LATER)
+    with live.session() as session, session.cursor() as cursor:
+        prospect = done(live, directory)
+        with pytest.raises(psycopg2.Error):
+            cursor.execute("SELECT 1")
+    assert live.server.dump_schema(live.name) == before
+    assert rows(live) == 40
+    assert databases(live) == sorted([live.name, prospect.kept])
+    old = Target(live.server, prospect.kept)
+    with pytest.raises(psycopg2.Error, match="not currently accepting connections"):
+        rows(old)
+    Target(live.server, "postgres").execute(f'ALTER DATABASE "{prospect.kept}" ALLOW_CONNECTIONS true')
+    assert rows(old) == 10
+    assert old.value("SELECT to_regclass('public.mistake') IS NOT NULL")
+
+
+def test_what_hangs_on_the_database_hangs_on_the_restored_one(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path)
+    others = Target(live.server, "postgres")
+    others.execute(
+        "CREATE ROLE restoring_owner",
+        'CREATE ROLE "restoring Web"',
+        f"ALTER DATABASE {live.name} OWNER TO restoring_owner",
+        f'ALTER DATABASE {live.name} SET search_path TO "$user", public, "a, \'b"',
+        f"ALTER DATABASE {live.name} SET work_mem TO '7MB'",
+        f"ALTER ROLE \"restoring Web\" IN DATABASE {live.name} SET application_name TO 'it''s \\ \"web\"'",
+        f"ALTER DATABASE {live.name} CONNECTION LIMIT 17",
+        f"REVOKE CONNECT, TEMP ON DATABASE {live.name} FROM PUBLIC",
+        f'GRANT CONNECT ON DATABASE {live.name} TO "restoring Web" WITH GRANT OPTION',
+        f"COMMENT ON DATABASE {live.name} IS 'it''s the shop'",
+    )
+    query = """
+        SELECT r.rolname, d.datconnlimit, d.datallowconn, d.encoding, d.datcollate, d.datctype, shobj_description(d.oid, 'pg_database'),
+               (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(d.datacl) a),
+               (SELECT array_agg((s.setrole, s.setconfig)::text ORDER BY s.setrole) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid)
+          FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = %s"""
+    before = others.rows(query, (live.name,))
+    done(live, directory)
+    assert others.rows(query, (live.name,)) == before
+    live.drop()
+    others.execute(*(f'DROP DATABASE "{name}"' for name in databases(live)), "DROP ROLE restoring_owner", 'DROP ROLE "restoring Web"')
+
+
+def test_what_is_not_proved_does_not_take_its_place(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path, PLAIN)
+    substitute(directory / "dump.sql", rb"customer 7\n", b"customer 8\n")
+    Patient(directory, directory).fit()
+    live.execute(*LATER)
+    with live.session() as session, session.cursor() as cursor:
+        with pytest.raises(BackupRefused, match=r"their content differs(.|\n)*is as it was"):
+            done(live, directory)
+        cursor.execute("SELECT count(*) FROM public.orders")
+        assert cursor.fetchone() == (10,), "the session that was open goes on"
+    assert databases(live) == [live.name]
+
+
+def test_what_is_not_what_was_written_is_refused_before_anything_is_made(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path)
+    (directory / "globals.sql").write_text("-- nothing")
+    with pytest.raises(BackupRefused, match=r"globals\.sql has \d+ bytes"):
+        ahead(live, directory)
+
+
+def test_a_backup_of_another_database_is_refused_unless_that_is_meant(live: Target, tmp_path: Path) -> None:
+    other = new_database(live.server)
+    other.execute("CREATE TABLE public.others (a int)")
+    directory = backups.take(other, tmp_path)
+    with pytest.raises(BackupRefused, match=f"is a backup of {other.name} of this server; this database is {live.name}"):
+        ahead(live, directory)
+    prospect = ahead(live, directory, foreign=True)
+    restore(directory, prospect, settings(live), "postgres", trial(live.server))
+    assert live.value("SELECT to_regclass('public.others') IS NOT NULL")
+    other.drop()
+
+
+def test_an_earlier_backup_can_be_restored_after_another_one_was(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path)
+    first = done(live, directory)
+    Target(live.server, "postgres").execute(f'DROP DATABASE "{first.kept}"')
+    live.execute(*LATER)
+    done(live, directory)
+    assert rows(live) == 40
+
+
+def test_a_prepared_transaction_is_in_the_way_and_named(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path)
+    with live.session() as session, session.cursor() as cursor:
+        cursor.execute("BEGIN; INSERT INTO public.orders (customer) VALUES ('x'); PREPARE TRANSACTION 'its'")
+        with pytest.raises(MultischemaError, match=r"prepared transactions in .*: 'its'"):
+            ahead(live, directory)
+        cursor.execute("ROLLBACK PREPARED 'its'")
+
+
+def test_clients_that_come_back_at_once_do_not_keep_it_from_being_swapped(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path)
+    live.execute(*LATER)
+    enough, seen = threading.Event(), []
+
+    def come_back() -> None:
+        while not enough.is_set():
+            try:
+                seen.append(rows(live))
+            except psycopg2.Error:
+                continue
+
+    clients = [threading.Thread(target=come_back, daemon=True) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        done(live, directory)
+    finally:
+        enough.set()
+        for client in clients:
+            client.join()
+    assert set(seen) <= {10, 40}, "each read the old database or the new one"
+    assert rows(live) == 40
+
+
+def test_killed_at_any_statement_the_database_is_the_old_one_or_the_new_one(live: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.execute(*LATER)
+    monkeypatch.setattr(restoration, "Database", MortalDatabase)
+    other, new, kept = restoration.elsewhere(settings(live), "postgres"), f"{live.name}_restoring_0", f"{live.name}_before_restore_0"
+    seen = []
+    for statements in range(30):
+        live.server.create_database(new, live.name)
+        Target(live.server, new).execute("DROP TABLE public.orders", MAKE[0], MAKE[1])
+        killed = Core.killed_after(statements, lambda: restoration.swap(other, live.name, new, kept))
+        found = rows(live)
+        seen.append((killed, found))
+        there = databases(live)
+        assert len(there) == 2, there
+        assert (found, kept in there) in ((10, False), (40, True))
+        if found == 40:
+            break
+        live.server.drop_database(new)
+    assert seen[0] == (True, 10), "it was killed before it began"
+    assert seen[-1][1] == 40, "and in the end it was done"
+    assert len(seen) > 5, "it was killed between its statements"
