@@ -166,7 +166,7 @@ def _member(world: World, root: Table, name: str) -> None:
 
 def _child(world: World, name: str, parent: Table) -> Table:
     had = {c.name for c in parent.columns}
-    column = next(name for name in ("more", "even more", *(f"more {depth}" for depth in itertools.count(3))) if name not in had)
+    column = next(name for name in itertools.chain(["more", "even more"], map("more {}".format, itertools.count(3))) if name not in had)
     columns = [*parent.columns, Column(column, "int", type="int")]
     table = Table(name, CHILD, columns, parent.owner, links={parent.name} | parent.links, constructs=set(parent.constructs))
     world.do(f"CREATE TABLE {world.name(name)} ({quoted(column)} int) INHERITS ({world.name(parent.name)})")
