@@ -33,6 +33,9 @@ def test_check_mode_says_what_would_be_done_and_a_run_does_it(playbooks: Playboo
     assert modes(directory) == {"d700", "f600"}
     manifest = json.loads((directory / "manifest.json").read_text())
     assert manifest["verdict"]["passed"]
+    taken = next(result for name, result in run.tasks if name.endswith("Take a backup"))
+    assert taken["size"] == sum(file["size"] for file in manifest["files"])
+    assert taken["directory"] == str(directory)
     assert manifest["database"]["name"] == playbooks.target.name
     assert f"[{HOST}]" in run.stderr or "dump:" not in run.stderr
     if playbooks.target.mover is not None:
