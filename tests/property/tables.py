@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tests.property.columns import more_columns, value
 from tests.property.model import CHILD, OWNERS, PARTITION, PARTITIONED, PLAIN, TABLE_NAMES, TYPED, Column, Table, World, quoted, short, text
 
@@ -163,7 +165,8 @@ def _member(world: World, root: Table, name: str) -> None:
 
 
 def _child(world: World, name: str, parent: Table) -> Table:
-    column = "more" if parent.kind == PLAIN else "even more"
+    had = {c.name for c in parent.columns}
+    column = next(name for name in ("more", "even more", *(f"more {depth}" for depth in itertools.count(3))) if name not in had)
     columns = [*parent.columns, Column(column, "int", type="int")]
     table = Table(name, CHILD, columns, parent.owner, links={parent.name} | parent.links, constructs=set(parent.constructs))
     world.do(f"CREATE TABLE {world.name(name)} ({quoted(column)} int) INHERITS ({world.name(parent.name)})")
