@@ -257,7 +257,7 @@ def _summary(manifest: Manifest, place: Place, seconds: float) -> dict[str, Any]
     """What the operator is told, as plain data."""
     return {
         "name": manifest.name,
-        "path": str(place.final(manifest.name)),
+        "directory": str(place.final(manifest.name)),
         "database": manifest.database.name,
         "format": manifest.dump_format,
         "compression": manifest.compression,

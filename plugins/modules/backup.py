@@ -105,7 +105,7 @@ name:
   description: Name of the backup; in check mode none.
   type: str
   returned: when one was taken
-path:
+directory:
   description: Its directory, or in check mode the directory that it would be in.
   type: str
   returned: success
@@ -204,7 +204,8 @@ def work(door: Door) -> dict[str, Any]:
             if door.module.check_mode:
                 return {
                     "changed": True,
-                    "path": str(place.directory),
+                    # Not "path": Ansible would add size, mode and owner of what lies there to the result.
+                    "directory": str(place.directory),
                     "tables": examined.tables,
                     "estimate": examined.estimate,
                     "free": examined.free,

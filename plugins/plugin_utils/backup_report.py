@@ -35,7 +35,7 @@ def _taken(result: Mapping[str, Any]) -> Iterator[str]:
         f"{count_of(result['tables'], 'table')}, {result['rows']:,} rows, {size_text(result['size'])} in {result['seconds']:.1f} s "
         f"({kind}; PostgreSQL {result['server']}, pg_dump {result['pg_dump']})"
     )
-    yield f"is in {result['path']}"
+    yield f"is in {result['directory']}"
     yield "Nobody has restored it yet, so nobody knows whether it can be: it counts as proved once that is done."
     yield from _passwords(result, "without their passwords")
     for warning in result["warnings_of_pg_dump"]:
@@ -58,7 +58,7 @@ def _folded(lines: Iterator[str]) -> list[str]:
 
 def _expected(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"A backup of {count_of(result['tables'], 'table')} would be written to {result['path']}, {_compression(result)}; "
+        f"A backup of {count_of(result['tables'], 'table')} would be written to {result['directory']}, {_compression(result)}; "
         f"the tables take {size_text(result['estimate'])} on the server, {size_text(result['free'])} are free."
     )
     yield from _passwords(result, "without their passwords")

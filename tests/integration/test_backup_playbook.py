@@ -27,11 +27,15 @@ def test_check_mode_says_what_would_be_done_and_a_run_does_it(playbooks: Playboo
     assert not playbooks.artifacts.exists()
     assert str(place) in " ".join(checked.report.split())
     run = playbooks.run("backup", **tools).ok()
-    assert run.changed == 1
+    assert run.changed == 2  # taken, and proved
     (directory,) = [path for path in place.iterdir() if not path.name.startswith(".")]
     assert directory.name in run.report
     assert modes(directory) == {"d700", "f600"}
     manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["verdict"]["passed"]
+    taken = next(result for name, result in run.tasks if name.endswith("Take a backup"))
+    assert taken["size"] == sum(file["size"] for file in manifest["files"])
+    assert taken["directory"] == str(directory)
     assert manifest["database"]["name"] == playbooks.target.name
     assert f"[{HOST}]" in run.stderr or "dump:" not in run.stderr
     if playbooks.target.mover is not None:

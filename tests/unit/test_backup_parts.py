@@ -261,7 +261,7 @@ def test_sizes_are_for_people(size: float, text: str) -> None:
 
 TAKEN: dict[str, Any] = {
     "name": "20300131T120000Z-shop-1a2b",
-    "path": "/srv/backups/staging/shop_staging/20300131T120000Z-shop-1a2b",
+    "directory": "/srv/backups/staging/shop_staging/20300131T120000Z-shop-1a2b",
     "database": "shop",
     "format": "custom",
     "compression": "zstd:3",
@@ -285,7 +285,7 @@ def test_the_report_says_what_was_taken_and_what_is_not_in_it() -> None:
     for words in (
         "58 tables, 1,300,000 rows, 34.1 MB in 5.2 s",
         "encrypted",
-        TAKEN["path"],
+        TAKEN["directory"],
         "Nobody has restored it yet",
         "without their passwords",
         "circular",
@@ -299,7 +299,7 @@ def test_the_report_says_what_was_taken_and_what_is_not_in_it() -> None:
 
 
 def test_check_mode_says_where_it_would_go_and_what_would_be_removed() -> None:
-    found = {"path": "/srv/b", "tables": 1, "compression": "none", "estimate": 10**9, "free": 5 * 10**9, "role_passwords": True}
+    found = {"directory": "/srv/b", "tables": 1, "compression": "none", "estimate": 10**9, "free": 5 * 10**9, "role_passwords": True}
     assert " ".join(expected_lines({**found, "removed": ["a", "b"]})) == (
         "A backup of 1 table would be written to /srv/b, uncompressed; the tables take 1.0 GB on the   server, 5.0 GB are free."
         "   These would be removed after it: a, b"
