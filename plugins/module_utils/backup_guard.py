@@ -77,5 +77,6 @@ def require_no_dump(database: Database) -> None:
         raise JournalError(
             f"A dump of this database is running: {'; '.join(map(str, found))}. Nothing was changed.",
             "It holds a lock on every table until it ends: each step would wait for it, and readers would wait behind the step.",
-            "Wait until it has ended, then run the same playbook again; let no backup begin during the migration.",
+            f"Wait until it has ended; or, where this cannot wait, end it (SELECT pg_terminate_backend({found[0].pid}), which spoils that "
+            "dump). Then run the same playbook again; let no backup begin during the migration.",
         )
