@@ -31,7 +31,7 @@ def _collision(target: Target, case: Case, finding: Finding) -> bool:
 def _unplaced(target: Target, case: Case, finding: Finding) -> bool:
     patterns = [p for rule in case.values["placement"] for p in rule["tables"]] + list(case.values["keep"])
     tables = target.rows(
-        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(%s)", (quoted(case.source),)
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'f') AND relnamespace = to_regnamespace(%s)", (quoted(case.source),)
     )
     loose = [name for (name,) in tables if not any(p == name or fnmatch.fnmatchcase(name, p) for p in patterns)]
     return any(name in finding.object.replace('""', '"') for name in loose)
