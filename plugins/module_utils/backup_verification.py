@@ -29,7 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, compare_content
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
-from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import creation, recorded_shape
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import creation, recorded_shape, removal
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.globals_script import for_a_scratch_server, is_complete
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -40,7 +40,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.restoring import
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import ScratchServer
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 
 SCRATCH = "multischema_scratch_"
 MOST_DIFFERENCES = 20
@@ -192,9 +191,9 @@ def scratch_database(settings: ConnectionSettings, manifest: Manifest) -> Iterat
                 "Give the role CREATEDB, install the locale on that machine, or name another server in backup_scratch_url.",
             ) from error
         try:
-            yield ConnectionSettings({**settings.parameters, "dbname": name})
+            yield settings.in_database(name)
         finally:
-            database.execute(statement("DROP DATABASE {} WITH (FORCE)", Name(name)))
+            database.execute(removal(name))
 
 
 def require_room(directory: Path, size: int) -> None:

@@ -27,7 +27,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.content import (
     read_table,
     tables_of,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.copying import SETTINGS_HERE, CopyFailed, Watcher
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed, Watcher
+from ansible_collections.dbops.multischema.plugins.module_utils.database_belongings import read_belongings
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -87,7 +88,7 @@ def take_picture(settings: ConnectionSettings, tools: ClientTools, with_schema: 
             tables.append(read_table(database, schema, name))
         sequences = tuple(sequence for sequence in read_sequences(database) if sequence.schema != JOURNAL_SCHEMA)
         content = Content(tuple(tables), sequences, *read_large_objects(database))
-        configured = tuple((who or "", setting, value) for who, setting, value in database.rows(SETTINGS_HERE))
+        configured = read_belongings(database).settings
         naming = tuple((schema, name) for schema, name in database.rows(_NAMING))
     return Picture(content, _dump_schema(settings, tools) if with_schema else "", configured, naming)
 

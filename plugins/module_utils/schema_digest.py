@@ -17,17 +17,16 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Mu
 from ansible_collections.dbops.multischema.plugins.module_utils.program_run import Program
 
 
-def schema_digest(tools: ClientTools, settings: ConnectionSettings, database: str | None = None, options: Sequence[str] = ()) -> str:
+def schema_digest(tools: ClientTools, settings: ConnectionSettings, options: Sequence[str] = ()) -> str:
     """Dump the schema and digest it, without keeping it.
 
     Two digests can be compared where pg_dump is of the same version: another one may write the same schema otherwise.
 
-    :param database: another one of the same server.
     :param options: further options, as ``--snapshot=…``.
     :raises MultischemaError: when pg_dump fails.
     """
-    command = [tools.program(PG_DUMP), "--schema-only", f"--dbname={connection_string(settings, database)}", "--no-password", *options]
-    with Program(command, libpq_environment(settings, database), stdout=subprocess.PIPE) as program:
+    command = [tools.program(PG_DUMP), "--schema-only", f"--dbname={connection_string(settings)}", "--no-password", *options]
+    with Program(command, libpq_environment(settings), stdout=subprocess.PIPE) as program:
         assert program.process.stdout is not None  # noqa: S101  it was asked for
         digest = schema_text.digest(program.process.stdout)
         if program.code != 0:
