@@ -34,8 +34,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.connection impor
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content
 from ansible_collections.dbops.multischema.plugins.module_utils.content_reader import ContentReader
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import IN_MANIFEST, read_shape
-from ansible_collections.dbops.multischema.plugins.module_utils.dump_programs import Dumping, require_no_failure, require_success, wait
+from ansible_collections.dbops.multischema.plugins.module_utils.dump_programs import Dumping, require_no_failure, require_success
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.program_run import wait
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
 
 LOOK_S = 0.2  # between two looks at the programs
@@ -104,6 +105,7 @@ class _Taking:
             content = self._dump(dumping)
             with dumping.globals() as programs:
                 wait(programs, self.progress.check)
+                require_success(programs)
             self.database.value("SELECT 1")  # this session has kept migrations away: it must have lived until now
         self.progress.say(doing="summing up", bytes=sum(size for _, size in _files(directory)))
         examined = self.examined

@@ -10,11 +10,10 @@ import contextlib
 import re
 import secrets
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
     NONE,
@@ -42,6 +41,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.database_shape i
 from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import Room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.program_run import Program, wait
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, role, statement
 
 MARK = "dbops.multischema: a scratch copy of "  # how the comment of a copy begins
@@ -212,49 +212,25 @@ def _fill(settings: ConnectionSettings, name: str, tools: ClientTools, watch: Ca
         f"--dbname={connection_string(settings)}",
     ]
     restore = [tools.program(PG_RESTORE), "--exit-on-error", f"--dbname={connection_string(settings.in_database(name))}"]
-    with tempfile.TemporaryFile() as said_by_dump, tempfile.TemporaryFile() as said_by_restore:
-        codes = _pipe(dump, restore, libpq_environment(settings), (said_by_dump, said_by_restore), watch)
-        for program, code, said in ((PG_RESTORE, codes[1], said_by_restore), (PG_DUMP, codes[0], said_by_dump)):
-            if code != 0:
-                raise CopyFailed(
-                    f"{program} ended with {code}: {_said(said)}",
-                    "Only a complete copy is like the original.",
-                    "Do what it says, or hand over a copy that was made otherwise: rehearsal_database_url.",
-                )
+    variables = libpq_environment(settings)
+    with Program(dump, variables, stdout=subprocess.PIPE) as dumping:
+        pipe = dumping.process.stdout
+        assert pipe is not None  # noqa: S101  it was asked for
+        with Program(restore, variables, stdin=pipe) as restoring:
+            pipe.close()  # so that the first notices when the second has ended
+            wait((dumping, restoring), watch, WATCH_S)
+            for program in (restoring, dumping):
+                if program.code != 0:
+                    raise CopyFailed(
+                        f"{program.name} ended with {program.code}: {_first_error(program.said)}",
+                        "Only a complete copy is like the original.",
+                        "Do what it says, or hand over a copy that was made otherwise: rehearsal_database_url.",
+                    )
 
 
-def _pipe(
-    dump: list[str], restore: list[str], variables: Mapping[str, str], errors: tuple[IO[bytes], IO[bytes]], watch: Callable[[], None]
-) -> tuple[int, int]:
-    """Run both, the first into the second. :returns: how they have ended."""
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        processes.append(_started(dump, variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors[0]))
-        processes.append(_started(restore, variables, stdin=processes[0].stdout, stdout=subprocess.DEVNULL, stderr=errors[1]))
-        if processes[0].stdout is not None:
-            processes[0].stdout.close()  # so that the first notices when the second has ended
-        while True:
-            try:
-                return processes[0].wait(WATCH_S), processes[1].wait(WATCH_S)
-            except subprocess.TimeoutExpired:
-                watch()
-    except OSError as error:
-        raise CopyFailed(f"{error.filename} cannot be started: {error.strerror}.", "", "Install PostgreSQL's client programs.") from error
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
-def _started(command: list[str], variables: Mapping[str, str], **streams: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, env=dict(variables), **streams)  # noqa: S603  a list of arguments, no shell
-
-
-def _said(stream: IO[bytes]) -> str:
+def _first_error(said: Iterable[str]) -> str:
     """What a program has said: from its first error on, on one line."""
-    stream.seek(0)
-    lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip(" ^")]
+    lines = [line.strip() for line in said if line.strip(" ^")]
     first = next((number for number, line in enumerate(lines) if "error:" in line.lower()), 0)
     return " ".join(lines[first : first + 4]) or "it says nothing"
 
