@@ -52,12 +52,13 @@ class Trial:
     :param restoring: with which programs and keys.
     :param scratch_directory: where a throwaway server goes.
     :param scratch_settings: a database of a named server instead; a new database is made beside it.
+    :param read: is told how many restored tables have been read, and of how many.
     """
 
     restoring: Restoring
     scratch_directory: Path = Path("/var/tmp")  # noqa: S108  what goes there gets a name of its own, and is for its owner alone
     scratch_settings: ConnectionSettings | None = None
-    read: Callable[[], None] | None = None
+    read: Callable[[int, int], None] | None = None
 
 
 def verify(
