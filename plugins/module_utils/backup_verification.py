@@ -24,7 +24,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     PLAIN,
     Manifest,
     Verdict,
-    utc_now,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, compare_content
@@ -40,6 +39,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.restoring import
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import ScratchServer
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 
 SCRATCH = "multischema_scratch_"
 MOST_DIFFERENCES = 20

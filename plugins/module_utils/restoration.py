@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import require_intact
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, DatabaseIdentity, Manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import identity_of
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, differences_of
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.database_belongings import Belongings, giving, read_belongings
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity, identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import (
     DatabaseShape,
     beside,

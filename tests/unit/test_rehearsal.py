@@ -23,6 +23,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture imp
     moved_differences,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed, new_name, require_space, size_text
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import observed_identity
 from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import Room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
@@ -32,7 +33,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import
     Rehearsal,
     Rehearsed,
     Taken,
-    identity,
     parse_rehearsal,
     predictions,
 )
@@ -87,7 +87,7 @@ def receipt(plan: Plan, **changes: Any) -> Rehearsal:
         made_at=(NOW - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         made_by={"user": "u", "machine": "m"},
         version="0",
-        database=identity(plan),
+        database=observed_identity(plan.server),
         server="18.4",
         plan_digest=plan.digest,
         steps=predictions(plan, step_digests(plan), taken, taken),
