@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap_message
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import read_components
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, PROMOTION, DatabaseAction, Spec, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import (
@@ -20,7 +21,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import
     require_other_environment,
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion_override import override_reason
-from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import FOLDER, Identity, Receipt
+from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import FOLDER, Receipt
 
 
 class ActionModule(DatabaseAction):
@@ -62,7 +63,7 @@ class ActionModule(DatabaseAction):
             directory=Path(shown(self.artifacts(environment, host) / FOLDER)),
             signers=Path(shown(self._signers())),
             components=read_components(self.configuration(), int(server["version_num"]), self.options["database"]["driver"]),
-            database=Identity(str(server["system_identifier"]), int(server["database_oid"]), str(server["database"])),
+            database=DatabaseIdentity(str(server["system_identifier"]), int(server["database_oid"]), str(server["database"])),
             copied=self.options["promotes_from_copy"],
             runs=frozenset(self.options["database"]["journal"]["runs"]),
             max_age=None if begun else timedelta(hours=self.options["promotion_max_age_h"]),

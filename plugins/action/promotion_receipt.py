@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import observed_identity
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
 from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature, voucher
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_text
@@ -22,7 +23,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action 
     shown,
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
-from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import FOLDER, Identity, Receipt, file_name, signature_of
+from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import FOLDER, Receipt, file_name, signature_of
 
 
 class ActionModule(DatabaseAction):
@@ -65,7 +66,7 @@ class ActionModule(DatabaseAction):
             host=self.host,
             made_at=datetime.now(UTC).replace(microsecond=0),
             made_by={"principal": signer.principal, "user": getpass.getuser(), "machine": socket.gethostname()},
-            database=Identity(server.system_identifier, server.database_oid, server.database),
+            database=observed_identity(server),
             server=server.version,
             components=read_components(self.configuration(), server.version_num, seen.driver),
             results=voucher.results(seen.done, seen.history, self.options["checks"]),

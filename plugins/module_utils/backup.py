@@ -18,14 +18,7 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.background import Progress
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_guard import announce_backup
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import (
-    MANIFEST,
-    PG_DUMP,
-    BackupFile,
-    DatabaseIdentity,
-    Manifest,
-    utc_now,
-)
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import MANIFEST, PG_DUMP, BackupFile, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import OWNER_ONLY, Place, cannot_write, new_name, publish
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Examined, Request, examine, wait_no_longer
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_retention import to_be_removed
@@ -33,10 +26,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content
 from ansible_collections.dbops.multischema.plugins.module_utils.content_reader import ContentReader
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import IN_MANIFEST, read_shape
-from ansible_collections.dbops.multischema.plugins.module_utils.dump_programs import Dumping, require_no_failure, require_success, wait
+from ansible_collections.dbops.multischema.plugins.module_utils.dump_programs import Dumping, require_no_failure, require_success
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.program_run import wait
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 
 LOOK_S = 0.2  # between two looks at the programs
 COUNT_S = 1.0  # between two counts of what is on disk
@@ -104,6 +100,7 @@ class _Taking:
             content = self._dump(dumping)
             with dumping.globals() as programs:
                 wait(programs, self.progress.check)
+                require_success(programs)
             self.database.value("SELECT 1")  # this session has kept migrations away: it must have lived until now
         self.progress.say(doing="summing up", bytes=sum(size for _, size in _files(directory)))
         examined = self.examined

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, DatabaseIdentity, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 
 NAME = "checklist, backup"
 REMEDY = (

@@ -1,19 +1,19 @@
 """What a backup is: a directory of files, and the manifest in it that says what each of them must be.
 
-The manifest is written last, before the directory gets its final name; what has none is not a backup. It carries a digest of
-itself, so that an edited one is known; that guards against mistakes, not against somebody who computes a new digest.
+The manifest is written last, before the directory gets its final name; what has none is not a backup. It is a
+sealed document: an edited one is known.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import moment, sealed, unsealed
 
 FORMAT = 1
 KIND = "dbops.multischema.backup"
@@ -22,28 +22,10 @@ GLOBALS = "globals.sql"  # roles and tablespaces, as pg_dumpall --globals-only w
 PG_DUMP, PGBACKREST = "pg_dump", "pgbackrest"
 DIRECTORY, CUSTOM, PLAIN = "directory", "custom", "plain"
 BY_RESTORE, BY_CHECKSUM = "restore", "checksum"
-TIME = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, in UTC
-_UTC = timezone.utc
 
 
 class NotAManifest(Exception):
     """The message says what is wrong with the file."""
-
-
-@dataclass(frozen=True)
-class DatabaseIdentity:
-    """Which database it is.
-
-    :param system_identifier: of its server (``pg_control_system()``); empty where this role may not ask for it.
-    """
-
-    system_identifier: str
-    oid: int
-    name: str
-
-    def is_the_same_as(self, other: DatabaseIdentity) -> bool:
-        """Whether both are one database; it may have been renamed."""
-        return (self.system_identifier, self.oid) == (other.system_identifier, other.oid)
 
 
 @dataclass(frozen=True)
@@ -121,7 +103,7 @@ class Manifest:
     @property
     def ended(self) -> datetime:
         """When it was complete."""
-        return datetime.strptime(self.ended_at, TIME).replace(tzinfo=_UTC)
+        return moment(self.ended_at)
 
     @property
     def size(self) -> int:
@@ -138,18 +120,8 @@ class Manifest:
         return replace(self, verdict=verdict)
 
     def to_bytes(self) -> bytes:
-        """The file: JSON with sorted keys, so that the same content is the same bytes; its digest in it."""
-        document = {"format": FORMAT, "kind": KIND, **asdict(self)}
-        return _text({**document, "digest": hashlib.sha256(_text(document)).hexdigest()})
-
-
-def _text(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def utc_now() -> str:
-    """This moment, as a manifest writes it."""
-    return datetime.now(_UTC).strftime(TIME)
+        """The file."""
+        return sealed(KIND, FORMAT, asdict(self))
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -157,21 +129,10 @@ def parse_manifest(data: bytes) -> Manifest:
 
     :raises NotAManifest: when it is none, of another format, or was edited.
     """
-    try:
-        document = json.loads(data)
-        if document["kind"] != KIND or document["format"] != FORMAT:
-            raise NotAManifest(f"it is of kind {document['kind']!r}, format {document['format']!r}; this version reads {KIND!r}, {FORMAT}")
-        manifest = _read(document)
-        same = manifest.to_bytes() == data
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotAManifest(f"it cannot be read ({type(error).__name__}: {error})") from error
-    if not same:
-        raise NotAManifest("it was edited since it was written: its digest is not that of its content")
-    return manifest
+    return unsealed(data, KIND, FORMAT, _read, NotAManifest)
 
 
-def _read(document: Mapping[str, Any]) -> Manifest:
-    given = {key: value for key, value in document.items() if key not in ("format", "kind", "digest")}
+def _read(given: dict[str, Any]) -> Manifest:
     verdict = given["verdict"]
     given.update(
         database=DatabaseIdentity(**given["database"]),

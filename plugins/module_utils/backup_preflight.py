@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_guard import require_no_migration
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DIRECTORY, PLAIN, DatabaseIdentity
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DIRECTORY, PLAIN
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import Place
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
     DUMPING,
     NONE,
@@ -22,6 +21,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
     find_tools,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.content import tables_of
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity, identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import LOCK_NOT_AVAILABLE, Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified

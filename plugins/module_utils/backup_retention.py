@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DatabaseIdentity, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 
 
 def to_be_removed(

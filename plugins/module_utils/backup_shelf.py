@@ -8,18 +8,8 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import Demand, Found, Judgement, judge
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below, file_problems, listed, read_backup
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DatabaseIdentity, Manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.catalog_queries import SYSTEM_IDENTIFIER
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
-from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-
-_HERE = "SELECT d.oid::bigint, d.datname FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
-
-
-def identity_of(database: Database) -> DatabaseIdentity:
-    """Which database we are connected to."""
-    oid, name = database.rows(_HERE)[0]
-    return DatabaseIdentity(str(database.value(SYSTEM_IDENTIFIER)), int(oid), str(name))
 
 
 def look(directory: Path, *, hashes: bool) -> Found:

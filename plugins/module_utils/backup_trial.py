@@ -45,7 +45,7 @@ class Figures:
 
     def __init__(self, progress: Progress, manifest: Manifest) -> None:
         self._progress = progress
-        self._bytes = self._loaded = self._read = 0
+        self._bytes = self._loaded = 0
         progress.say(total_bytes=manifest.size, tables=len(manifest.content.tables))
 
     def hashed(self, count: int) -> None:
@@ -59,10 +59,9 @@ class Figures:
         self._loaded += 1
         self._progress.say(loading=self._loaded)
 
-    def read(self) -> None:
-        """A restored table has been compared."""
-        self._read += 1
-        self._progress.say(read=self._read)
+    def read(self, tables: int, _of: int) -> None:
+        """Restored tables have been compared."""
+        self._progress.say(read=tables)
 
 
 def run_trial(directory: Path, options: Mapping[str, Any], progress: Progress) -> dict[str, Any]:

@@ -24,12 +24,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     PLAIN,
     Manifest,
     Verdict,
-    utc_now,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, compare_content
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
-from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import creation, recorded_shape
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import creation, recorded_shape, removal
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.globals_script import for_a_scratch_server, is_complete
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
@@ -40,7 +39,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.restoring import
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import ScratchServer
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 
 SCRATCH = "multischema_scratch_"
 MOST_DIFFERENCES = 20
@@ -53,12 +52,13 @@ class Trial:
     :param restoring: with which programs and keys.
     :param scratch_directory: where a throwaway server goes.
     :param scratch_settings: a database of a named server instead; a new database is made beside it.
+    :param read: is told how many restored tables have been read, and of how many.
     """
 
     restoring: Restoring
     scratch_directory: Path = Path("/var/tmp")  # noqa: S108  what goes there gets a name of its own, and is for its owner alone
     scratch_settings: ConnectionSettings | None = None
-    read: Callable[[], None] | None = None
+    read: Callable[[int, int], None] | None = None
 
 
 def verify(
@@ -192,9 +192,9 @@ def scratch_database(settings: ConnectionSettings, manifest: Manifest) -> Iterat
                 "Give the role CREATEDB, install the locale on that machine, or name another server in backup_scratch_url.",
             ) from error
         try:
-            yield ConnectionSettings({**settings.parameters, "dbname": name})
+            yield settings.in_database(name)
         finally:
-            database.execute(statement("DROP DATABASE {} WITH (FORCE)", Name(name)))
+            database.execute(removal(name))
 
 
 def require_room(directory: Path, size: int) -> None:

@@ -157,23 +157,19 @@ def _ask(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
-def libpq_environment(settings: ConnectionSettings, database: str | None = None) -> dict[str, str]:
-    """The environment of a program that connects there. A password stands here and nowhere else: a command line can be read by all.
-
-    :param database: another one of the same server.
-    """
+def libpq_environment(settings: ConnectionSettings) -> dict[str, str]:
+    """The environment of a program that connects there. A password stands here and nowhere else: a command line can be read by all."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PGAPPNAME", "PGSERVICE")}
     for name, variable in _VARIABLES.items():
-        value = database if name == "dbname" and database is not None else settings.parameters.get(name)
+        value = settings.parameters.get(name)
         if value:
             environment[variable] = value
     return {**environment, "LC_ALL": "C"}
 
 
-def connection_string(settings: ConnectionSettings, database: str | None = None) -> str:
+def connection_string(settings: ConnectionSettings) -> str:
     """What stands on the command line (``--dbname``): the database's name and what has no variable of its own, no secrets."""
-    parameters = {"dbname": settings.parameters.get("dbname", "") if database is None else database}
-    parameters.update({name: settings.parameters[name] for name in _ONLY_IN_A_STRING if settings.parameters.get(name)})
+    parameters = {name: settings.parameters.get(name) for name in ("dbname", *_ONLY_IN_A_STRING)}
     return " ".join(f"{name}={_quoted(value)}" for name, value in parameters.items() if value)
 
 

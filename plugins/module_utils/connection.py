@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -64,6 +64,10 @@ class ConnectionSettings:
         p = self.parameters
         host = p.get("host") or "local socket"
         return f"{p.get('user', 'default user')}@{host}:{p.get('port', '5432')}/{p.get('dbname', 'default database')}"
+
+    def in_database(self, name: str) -> ConnectionSettings:
+        """The same connection, to another database of the server."""
+        return replace(self, parameters={**self.parameters, "dbname": name})
 
 
 def _malformed(reason: str) -> ConfigurationError:

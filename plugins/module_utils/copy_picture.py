@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
-    PG_DUMP,
-    ClientTools,
-    connection_string,
-    libpq_environment,
-)
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
-from ansible_collections.dbops.multischema.plugins.module_utils.content import (
-    SETTINGS,
-    Content,
-    TableContent,
-    compare_content,
-    read_large_objects,
-    read_sequences,
-    read_table,
-    tables_of,
-)
-from ansible_collections.dbops.multischema.plugins.module_utils.copying import SETTINGS_HERE, CopyFailed, Watcher
+from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, compare_content
+from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import Watcher
+from ansible_collections.dbops.multischema.plugins.module_utils.database_belongings import read_belongings
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_lines
+from ansible_collections.dbops.multischema.plugins.module_utils.schema_text import lasting
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
+from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 
-# A random key that a newer pg_dump writes, another one each time.
-_RESTRICT = re.compile(r"^\\(un)?restrict .*$", re.MULTILINE)
 SHOWN_LINES = 12
 
 # Tables with columns that write the names of other objects; after a move the same value is another text.
@@ -77,34 +64,17 @@ def take_picture(settings: ConnectionSettings, tools: ClientTools, with_schema: 
 
     :param watcher: is told ``tables`` and ``of``.
     """
-    with Database(settings, "rehearsal") as database, database.snapshot():
-        database.execute(SETTINGS)
-        wanted = [(schema, name) for schema, name, _ in tables_of(database) if schema != JOURNAL_SCHEMA]
-        tables: list[TableContent] = []
-        for schema, name in wanted:
-            watcher.check()
-            watcher.say(tables=len(tables), of=len(wanted))
-            tables.append(read_table(database, schema, name))
-        sequences = tuple(sequence for sequence in read_sequences(database) if sequence.schema != JOURNAL_SCHEMA)
-        content = Content(tuple(tables), sequences, *read_large_objects(database))
-        configured = tuple((who or "", setting, value) for who, setting, value in database.rows(SETTINGS_HERE))
+    with Database(settings, "rehearsal") as database, Watch(watcher.check) as watch, watch.over(database.cancel):
+        content = read_copy(database, lambda tables, of: watcher.say(tables=tables, of=of), without=JOURNAL_SCHEMA)
+        configured = read_belongings(database).settings
         naming = tuple((schema, name) for schema, name in database.rows(_NAMING))
-    return Picture(content, _dump_schema(settings, tools) if with_schema else "", configured, naming)
+    return Picture(content, _schema(settings, tools) if with_schema else "", configured, naming)
 
 
-def _dump_schema(settings: ConnectionSettings, tools: ClientTools) -> str:
-    command = [tools.program(PG_DUMP), "--schema-only", "--no-subscriptions", f"--exclude-schema={JOURNAL_SCHEMA}"]
-    done = subprocess.run(  # noqa: S603  a list of arguments, no shell
-        [*command, f"--dbname={connection_string(settings)}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=libpq_environment(settings),
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode != 0:
-        raise CopyFailed(f"pg_dump --schema-only ended with {done.returncode}: {' '.join(done.stderr.split())}", "", "Run it again.")
-    return _RESTRICT.sub("", done.stdout)
+def _schema(settings: ConnectionSettings, tools: ClientTools) -> str:
+    # In UTF-8, because people read what differs; a database that says nothing of its encoding may hold anything.
+    options = ["--encoding=UTF8", "--no-subscriptions", f"--exclude-schema={JOURNAL_SCHEMA}"]
+    return b"".join(lasting(schema_lines(tools, settings, options))).decode(errors="backslashreplace")
 
 
 def after_the_move(before: Picture, steps: Iterable[Step]) -> Picture:

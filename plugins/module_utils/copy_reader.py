@@ -17,22 +17,23 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 TOGETHER = 200  # tables in one transaction: each is a lock
 
 
-def read_copy(database: Database, seen: Callable[[], None] | None = None) -> Content:
+def read_copy(database: Database, seen: Callable[[int, int], None] | None = None, without: str | None = None) -> Content:
     """Everything that `compare_content` compares, but the schema.
 
-    :param seen: is told of each table that has been read.
+    :param seen: is told, after each table, how many have been read, and of how many.
+    :param without: a schema that is no part of it.
     :raises ServerRefused: where rows cannot be read.
     """
-    names, tables = tables_of(database), []
+    names, tables = [(schema, name) for schema, name, _ in tables_of(database) if schema != without], []
     for start in range(0, len(names), TOGETHER):
         with database.snapshot():
             database.execute(SETTINGS)
-            for schema, name, _ in names[start : start + TOGETHER]:
+            for schema, name in names[start : start + TOGETHER]:
                 tables.append(read_table(database, schema, name))
                 if seen is not None:
-                    seen()
+                    seen(len(tables), len(names))
     with database.snapshot():
         database.execute(SETTINGS)
         large_objects, digest = read_large_objects(database)
-        sequences = read_sequences(database)
+        sequences = tuple(sequence for sequence in read_sequences(database) if sequence.schema != without)
     return Content(tuple(tables), sequences, large_objects, digest)

@@ -1,4 +1,4 @@
-"""How a database is made: encoding and locale, so that a copy sorts, compares and writes text as the original does."""
+"""How a database is made: encoding and locale, so that a copy sorts, compares and writes text as the original does; and its name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ SELECT pg_catalog.to_jsonb(d), pg_catalog.pg_encoding_to_char(d.encoding),
        (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = 10), pg_catalog.pg_database_size(d.oid)
   FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
 """
+NAME_BYTES = 63  # of any name in PostgreSQL, NAMEDATALEN - 1
+_DEFAULT_TABLESPACE = "pg_default"
 LIBC, ICU, BUILTIN = "c", "i", "b"  # datlocprovider
 IN_MANIFEST = "shape"  # its key among the manifest's extra values
 
@@ -64,7 +66,11 @@ def recorded_shape(extra: Mapping[str, Any]) -> DatabaseShape:
 
 
 def creation(name: str, shape: DatabaseShape, owner: str | None = None, tablespace: str | None = None) -> str:
-    """The statement that makes an empty database of this shape."""
+    """The statement that makes an empty database of this shape.
+
+    :param owner: somebody else than the role that makes it.
+    :param tablespace: where it goes; ``pg_default`` is template0's own, which an ordinary role may take, but not name.
+    """
     providers: dict[str, Piece] = {
         LIBC: nothing(),
         ICU: fragment(" LOCALE_PROVIDER icu ICU_LOCALE {}", Text(shape.locale or "")),
@@ -79,5 +85,16 @@ def creation(name: str, shape: DatabaseShape, owner: str | None = None, tablespa
         providers[shape.provider],
         fragment(" ICU_RULES {}", Text(shape.rules)) if shape.rules else nothing(),
         fragment(" {} {}", keyword("OWNER"), Name(owner)) if owner else nothing(),
-        fragment(" {} {}", keyword("TABLESPACE"), Name(tablespace)) if tablespace else nothing(),
+        fragment(" {} {}", keyword("TABLESPACE"), Name(tablespace)) if tablespace and tablespace != _DEFAULT_TABLESPACE else nothing(),
     )
+
+
+def removal(name: str) -> str:
+    """The statement that drops a database with whoever is in it, where it is there."""
+    return statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", Name(name))
+
+
+def beside(name: str, ending: str) -> str:
+    """A name of our own for a database that belongs to another one, cut where it would be too long."""
+    room = NAME_BYTES - len(ending.encode())
+    return name.encode()[:room].decode(errors="ignore") + ending

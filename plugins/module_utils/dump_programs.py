@@ -7,8 +7,7 @@ import errno
 import os
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -25,10 +24,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
-from ansible_collections.dbops.multischema.plugins.module_utils.program_run import Program
+from ansible_collections.dbops.multischema.plugins.module_utils.program_run import Program, wait
 
 DUMP = {DIRECTORY: "dump", CUSTOM: "dump.custom", PLAIN: "dump.sql"}
-_POLL_S = 0.1
 _OWN_WORDS = re.compile(r"pg_dump(?:all)?: (?!error|warning|detail|hint|fatal)")  # what --verbose adds
 _BEGINS_TABLE = re.compile(r"pg_dump: (?:dumping contents of table|processing data for table) ")
 
@@ -125,27 +123,13 @@ class Dumping:
             raise cannot_write(self.directory, error) from error
 
 
-def wait(programs: Sequence[Program], check: Callable[[], None]) -> None:
-    """Wait for programs of which nobody wants to see the progress.
-
-    :param check: raises when they should end.
-    :raises MultischemaError: when one fails.
-    """
-    while any(program.running for program in programs):
-        check()
-        require_no_failure(programs)
-        time.sleep(_POLL_S)
-    require_success(programs)
-
-
 def require_no_failure(programs: Sequence[Program]) -> None:
     """Where one has failed the others need not go on.
 
     :raises MultischemaError: when one has.
     """
     if any(not program.running and program.code != 0 for program in programs):
-        for program in programs:
-            program.end()
+        wait(programs, lambda: None)
         require_success(programs)
 
 

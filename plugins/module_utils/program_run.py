@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +14,18 @@ from typing import IO, Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 
+POLL_S = 0.1
 ENDING_S = 10.0  # between asking it to end and killing it
 PRIVATE = 0o077  # of what it makes, nothing is for others
 _MOST_LINES = 50
 
 
+class CannotStart(MultischemaError):
+    """The program is not there, or this user may not run it."""
+
+
 class Program:
-    """Runs from the moment on that it is made; in a ``with`` block it has ended when the block has.
+    """Runs from the moment on that it is made; in a ``with`` block it has ended, with all that it has started, when the block has.
 
     :param command: a list of arguments, no shell.
     :param environment: all of its environment.
@@ -26,7 +33,7 @@ class Program:
     :param stdout: where its output goes; nowhere by default.
     :param inherited: further descriptors that stay open in it.
     :param heard: is given each line that it says on stderr, and returns whether that is of no more interest.
-    :raises MultischemaError: when it cannot be started.
+    :raises CannotStart: when it cannot be started.
     """
 
     def __init__(
@@ -51,9 +58,10 @@ class Program:
                 stderr=subprocess.PIPE,
                 pass_fds=tuple(inherited),
                 umask=PRIVATE,
+                start_new_session=True,
             )
         except OSError as error:
-            raise MultischemaError(
+            raise CannotStart(
                 f"{command[0]} cannot be started: {error.strerror or error}.", "", "Install it, or correct its mode."
             ) from error
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -84,8 +92,9 @@ class Program:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(ENDING_S)
-        if self.running:
-            self.process.kill()
+        # A worker that outlives its leader would keep its pipes open for as long as its statement takes.
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # there is none; of one that nobody has waited for yet, on macOS
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def __enter__(self) -> Program:
@@ -94,6 +103,34 @@ class Program:
     def __exit__(self, *_: Any) -> None:
         self.end()
         self._listener.join(ENDING_S)
-        for stream in (self.process.stdout, self.process.stderr):
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None and not self._listener.is_alive():
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):  # what it was fed and has not read
+                    stream.close()
+
+
+def all_ended(pipe: Sequence[Program]) -> bool:
+    """Whether programs, each of which writes to the next one, have ended.
+
+    Where one has failed, those that write to it are ended, because nobody reads them any more; those behind it find the end of
+    what they read, and end by themselves.
+    """
+    for place, program in enumerate(pipe):
+        if not program.running and program.code != 0:
+            for writer in pipe[:place]:
+                if writer.running:
+                    writer.end()
+    return not any(program.running for program in pipe)
+
+
+def wait(pipe: Sequence[Program], check: Callable[[], None], every_s: float = POLL_S) -> None:
+    """Wait until programs, each of which writes to the next one, have ended.
+
+    :param check: is called again and again, and raises when they should end.
+    """
+    while not all_ended(pipe):
+        check()
+        running = [program for program in pipe if program.running]
+        if running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running[-1].process.wait(every_s)

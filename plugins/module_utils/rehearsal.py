@@ -1,21 +1,19 @@
 """What a rehearsal has shown: the receipt, with what each step took on the copy.
 
-The receipt carries a digest of itself, so that an edited one is known; that guards against mistakes, not against somebody who
-computes a new digest.
+It is a sealed document: an edited one is known.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import TIME, DatabaseIdentity
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Plan
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_plan import steps_digest
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import moment, sealed, unsealed
 
 FORMAT = 1
 KIND = "dbops.multischema.rehearsal"
@@ -109,7 +107,7 @@ class Rehearsal:
     @property
     def ended(self) -> datetime:
         """When it had passed."""
-        return datetime.strptime(self.made_at, TIME).replace(tzinfo=timezone.utc)
+        return moment(self.made_at)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -117,13 +115,8 @@ class Rehearsal:
         return {step.id: step.digest for step in self.steps}
 
     def to_bytes(self) -> bytes:
-        """The file: JSON with sorted keys, so that the same content is the same bytes; its digest in it."""
-        document = {"format": FORMAT, "kind": KIND, "statement": STATEMENT, "steps_digest": steps_digest(self.digests), **asdict(self)}
-        return _text({**document, "digest": hashlib.sha256(_text(document)).hexdigest()})
-
-
-def _text(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        """The file."""
+        return sealed(KIND, FORMAT, {"statement": STATEMENT, "steps_digest": steps_digest(self.digests), **asdict(self)})
 
 
 def parse_rehearsal(data: bytes) -> Rehearsal:
@@ -131,22 +124,11 @@ def parse_rehearsal(data: bytes) -> Rehearsal:
 
     :raises NotARehearsal: when it is none, of another format, or was edited.
     """
-    try:
-        document = json.loads(data)
-        if document["kind"] != KIND or document["format"] != FORMAT:
-            raise NotARehearsal(f"it is of kind {document['kind']!r}, format {document['format']!r}; this version reads {KIND!r}, {FORMAT}")
-        found = _read(document)
-        same = found.to_bytes() == data
-        _ = found.ended  # what is read later has to be readable
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotARehearsal(f"it cannot be read ({type(error).__name__}: {error})") from error
-    if not same:
-        raise NotARehearsal("it was edited since it was written: its digest is not that of its content")
-    return found
+    return unsealed(data, KIND, FORMAT, _read, NotARehearsal)
 
 
-def _read(document: Mapping[str, Any]) -> Rehearsal:
-    given = {key: value for key, value in document.items() if key not in ("format", "kind", "statement", "steps_digest", "digest")}
+def _read(content: dict[str, Any]) -> Rehearsal:
+    given = {key: value for key, value in content.items() if key not in ("statement", "steps_digest")}
     given.update(
         database=DatabaseIdentity(**given["database"]),
         steps=tuple(StepPrediction(**step) for step in given["steps"]),
@@ -154,12 +136,9 @@ def _read(document: Mapping[str, Any]) -> Rehearsal:
         checks=tuple(given["checks"]),
         notes=tuple(given["notes"]),
     )
-    return Rehearsal(**given)
-
-
-def identity(plan: Plan) -> DatabaseIdentity:
-    """Which database a plan is for."""
-    return DatabaseIdentity(plan.server.system_identifier, plan.server.database_oid, plan.server.database)
+    found = Rehearsal(**given)
+    _ = found.ended  # what is read later has to be readable
+    return found
 
 
 def predictions(

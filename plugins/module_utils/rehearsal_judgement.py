@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity, observed_identity
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
-from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import Rehearsal, identity
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import Rehearsal
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_plan import differing_steps, step_digests, structures
 
 NAME = "rehearsal"
@@ -89,7 +89,7 @@ def _problem(receipt: Rehearsal | str | None, plan: Plan, replan: Callable[[Rehe
         return "missing: nobody has tried this migration and its rollback on a copy of this database"
     if isinstance(receipt, str):
         return f"the receipt cannot be used: {receipt}"
-    here = identity(plan)
+    here = observed_identity(plan.server)
     if not receipt.database.is_the_same_as(here):
         return f"the receipt is about another database: {_which(receipt.database)}, and this is {_which(here)}"
     age = demand.now - receipt.ended

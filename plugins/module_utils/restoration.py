@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,19 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import require_intact
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, DatabaseIdentity, Manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import identity_of
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, differences_of
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.database_belongings import Belongings, giving, read_belongings
-from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import DatabaseShape, creation, read_shape
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity, identity_of
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import (
+    DatabaseShape,
+    beside,
+    creation,
+    read_shape,
+    removal,
+)
+from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import read_room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import RestoreFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST
 
-NAME_BYTES = 63  # of any name in PostgreSQL
 OBJECT_IN_USE = "55006"
 ATTEMPTS = 4  # each waits 5 s inside the server for sessions that do not end
 END_EVERY_S = 0.1
@@ -47,11 +52,6 @@ SELECT a.pid, COALESCE(a.usename::text, ''), COALESCE(a.application_name, '') FR
 _END = (
     "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a WHERE a.datid = %s::oid AND a.pid <> pg_backend_pid()"
 )
-_PLACE = """
-SELECT CASE WHEN t.spcname = 'pg_default' THEN pg_catalog.current_setting('data_directory', true)
-            ELSE pg_catalog.pg_tablespace_location(t.oid) END
-  FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = %s
-"""
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,6 @@ class Prospect:
         }
 
 
-def beside(name: str, ending: str) -> str:
-    """A name of our own for a database that belongs to another one, cut where it would be too long."""
-    room = NAME_BYTES - len(ending.encode())
-    return name.encode()[:room].decode(errors="ignore") + ending
-
-
 def look_ahead(
     directory: Path, settings: ConnectionSettings, maintenance: str, *, foreign: bool, seen: Callable[[int], None] | None = None
 ) -> Prospect:
@@ -116,32 +110,24 @@ def look_ahead(
         )
     with Database(settings, "restore") as database:
         shape = read_shape(database)
-        identity = identity_of(database)
+        identity, room = identity_of(database), read_room(database)
     if not foreign:
         _require_own(manifest, identity)
-    with Database(elsewhere(settings, maintenance), "restore") as database:
+    with Database(settings.in_database(maintenance), "restore") as database:
         belongings = read_belongings(database, live)
-        assert belongings is not None  # noqa: S101  we were connected to it
         _require_possible(database, live)
-        place = database.value(_PLACE, (live,))
         sessions = tuple(f"pid {pid}, {user} {application}".strip() for pid, user, application in database.rows(_SESSIONS, (live,)))
         slots = ", ".join(name for (name,) in database.rows(_SLOTS, (live,)))
-    free = _free(place)
-    if free is not None and free < shape.size:
+    if room.free is not None and room.free < shape.size:
         raise MultischemaError(
-            f"There are {free // 2**20} MB free in {place}, and the database takes {shape.size // 2**20} MB.",
+            f"There are {room.free // 2**20} MB free in {room.directory}, and the database takes {shape.size // 2**20} MB.",
             "The old database stays beside the restored one.",
             "Make room on the server's disk, then run it again. Nothing was changed.",
         )
-    notes = [] if free is not None else ["How much is free on the server's disk cannot be seen from here."]
+    notes = [] if room.free is not None else ["How much is free on the server's disk cannot be seen from here."]
     notes += [f"Replication slots stay with the old database: {slots}."] if slots else []
     kept = beside(live, f"_before_restore_{datetime.now(timezone.utc):%Y%m%dT%H%M%S}")
-    return Prospect(manifest, live, kept, shape, belongings, free, sessions, tuple(notes))
-
-
-def elsewhere(settings: ConnectionSettings, name: str) -> ConnectionSettings:
-    """The same server, another database."""
-    return ConnectionSettings({**settings.parameters, "dbname": name}, settings.notes)
+    return Prospect(manifest, live, kept, shape, belongings, room.free, sessions, tuple(notes))
 
 
 def restore(directory: Path, prospect: Prospect, settings: ConnectionSettings, maintenance: str, trial: Trial) -> int:
@@ -150,10 +136,10 @@ def restore(directory: Path, prospect: Prospect, settings: ConnectionSettings, m
     :raises MultischemaError: when it has failed; the live database is as it was then, and nothing of the new one is left.
     """
     new = beside(prospect.live, f"_restoring_{secrets.token_hex(4)}")
-    other = elsewhere(settings, maintenance)
+    other = settings.in_database(maintenance)
     with _as_it_was(prospect.live), _made(new, prospect, other):
-        _fill(directory, prospect, elsewhere(settings, new), trial)
-        with Database(other, "restore") as database:
+        _fill(directory, prospect, settings.in_database(new), trial)
+        with Database(other, "restore") as database, database.transaction():
             for text in giving(new, prospect.belongings):
                 database.execute(text)
         return swap(other, prospect.live, new, prospect.kept)
@@ -185,7 +171,7 @@ def _made(new: str, prospect: Prospect, other: ConnectionSettings) -> Iterator[N
         yield
     except BaseException:
         with Database(other, "restore") as database:
-            database.execute(statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", Name(new)))
+            database.execute(removal(new))
         raise
 
 
@@ -295,11 +281,3 @@ def _require_possible(database: Database, live: str) -> None:
             "A database cannot be renamed as long as there are, and no session is left that could end them.",
             "COMMIT PREPARED or ROLLBACK PREPARED each, whichever its owner says.",
         )
-
-
-def _free(place: str | None) -> int | None:
-    """Bytes; None where the server's disk is not ours to see."""
-    try:
-        return shutil.disk_usage(place).free if place else None
-    except OSError:
-        return None

@@ -11,8 +11,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +27,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.program_run import CannotStart, Program
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 
 COMPLETE = b"-- PostgreSQL database dump complete"
@@ -36,7 +35,6 @@ TAIL = 4096  # bytes; what pg_dump writes behind that line is much shorter
 _TOLD = 12  # lines of what a program says
 # Of what pg_restore says with --verbose; from the other programs every line counts.
 _WORTH_SAYING = tuple(f"pg_restore: {word}" for word in ("error", "fatal", "detail", "hint", "from TOC entry", "while "))
-_ENDING_S = 10.0  # for a program that was asked to end
 _NOT_MUCH = 1 << 24  # bytes
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 _WRONG_KEY = "no identity matched"  # as age says it
@@ -117,11 +115,11 @@ class Restoring:
         """
         command = [self.tools.program(PG_RESTORE), "--schema-only", "-f", "-"]
         if manifest.recipients:
-            with self.opened(directory, manifest) as source, _Child(command, _plain_environment(), self.watch, source=source) as child:
+            with self.opened(directory, manifest) as source, _Reader(command, _plain_environment(), self.watch, source=source) as child:
                 yield from child.output
                 child.finish()
             return
-        with _Child([*command, str(_archive(directory, manifest))], _plain_environment(), self.watch) as child:
+        with _Reader([*command, str(_archive(directory, manifest))], _plain_environment(), self.watch) as child:
             yield from child.output
             child.finish()
 
@@ -167,8 +165,8 @@ class Restoring:
             child.finish()
         return tail
 
-    def _started(self, command: list[str], settings: ConnectionSettings, *, fed: bool = False) -> _Child:
-        return _Child(command, libpq_environment(settings), self.watch, fed=fed, seen=self.seen)
+    def _started(self, command: list[str], settings: ConnectionSettings, *, fed: bool = False) -> _Reader:
+        return _Reader(command, libpq_environment(settings), self.watch, fed=fed, seen=self.seen)
 
 
 def _archive(directory: Path, manifest: Manifest) -> Path:
@@ -184,7 +182,7 @@ def require_complete(tail: bytes) -> None:
         raise RestoreFailed("the dump is cut off: it does not end with the line that pg_dump writes last")
 
 
-def _age(path: Path, identity_file: str, watch: Watch) -> _Child:
+def _age(path: Path, identity_file: str, watch: Watch) -> _Reader:
     if not identity_file:
         raise SurroundingsFailed(
             f"{path.name} is encrypted, and no key was given.",
@@ -195,15 +193,20 @@ def _age(path: Path, identity_file: str, watch: Watch) -> _Child:
         raise SurroundingsFailed(
             f"The key {identity_file} cannot be read.", "The backup is encrypted.", "Set backup_age_identity to a file that is there."
         )
-    return _Child(["age", "--decrypt", "-i", identity_file, str(path)], _plain_environment(), watch)
+    return _Reader(["age", "--decrypt", "-i", identity_file, str(path)], _plain_environment(), watch)
 
 
 def _plain_environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C"}
 
 
-class _Child:
-    """A program that runs; ended with us, whatever happens."""
+class _Reader(Program):
+    """A program that reads a backup, or a part of one.
+
+    :param source: what it reads; ``fed``, that it is handed what it reads (`feed`), and has no output that anybody wants.
+    :param seen: is told of each table that it begins to load.
+    :raises SurroundingsFailed: when it cannot be started.
+    """
 
     def __init__(
         self,
@@ -215,57 +218,35 @@ class _Child:
         source: IO[bytes] | None = None,
         seen: Callable[[], None] | None = None,
     ) -> None:
-        self.name = Path(command[0]).name
-        self._said: deque[str] = deque(maxlen=_TOLD)
         self._seen, self._watch = seen, watch
+        stdin, stdout = (subprocess.PIPE, subprocess.DEVNULL) if fed else (source or subprocess.DEVNULL, subprocess.PIPE)
         try:
-            self._process = subprocess.Popen(  # noqa: S603  a list of arguments, no shell
-                command,
-                stdin=subprocess.PIPE if fed else source or subprocess.DEVNULL,
-                stdout=subprocess.PIPE if not fed else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=dict(environment),
-            )
-        except OSError as error:
+            super().__init__(command, environment, stdin=stdin, stdout=stdout, heard=self._hear)
+        except CannotStart as error:
             raise SurroundingsFailed(
-                f"{command[0]} cannot be run: {error.strerror}.",
+                error.found,
                 "It is needed to read the backup.",
                 "Install it on this host (age: apt-get install age; PostgreSQL's programs: backup_tools_directory says where they are).",
             ) from error
-        self._watched = watch.over(self._process.terminate)  # pg_restore has its workers and their statements end, too
+        self._watched = watch.over(self.process.terminate)  # pg_restore has its workers and their statements end, too
         self._watched.__enter__()
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
 
-    def __enter__(self) -> _Child:
+    def __enter__(self) -> _Reader:
         return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._watched.__exit__(None, None, None)
-        if self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_ENDING_S)
-        # A worker that outlives its leader would keep the pipe open for as long as its statement takes.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._reader.join()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        super().__exit__(*exc)
 
     @property
     def output(self) -> IO[bytes]:
         """What it writes."""
-        assert self._process.stdout is not None  # noqa: S101  one that is fed has none, and nobody asks
-        return self._process.stdout
+        assert self.process.stdout is not None  # noqa: S101  one that is fed has none, and nobody asks
+        return self.process.stdout
 
     def feed(self, chunk: bytes) -> bool:
         """Hand it more. :returns: whether it still takes any."""
-        stdin: Any = self._process.stdin
+        stdin: Any = self.process.stdin
         try:
             stdin.write(chunk)
         except BrokenPipeError:
@@ -278,17 +259,16 @@ class _Child:
         :raises RestoreFailed: when it has failed, for a reason that lies in the backup.
         :raises SurroundingsFailed: when it has failed for another reason.
         """
-        if self._process.stdin is not None:
+        if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        elif self._process.stdout is not None:
-            self._process.stdout.read()
-        status = self._process.wait()
-        self._reader.join()
+                self.process.stdin.close()
+        elif self.process.stdout is not None:
+            self.process.stdout.read()
+        status = self.code
         if not status:
             return
         self._watch.require_wanted()
-        said = " ".join(" ".join(self._said).split()) or f"it ended with status {status}"
+        said = " ".join(" ".join(list(self.said)[-_TOLD:]).split()) or f"it ended with status {status}"
         if _WRONG_KEY in said:
             raise SurroundingsFailed(
                 f"The backup cannot be decrypted with the key that was given: {said}",
@@ -310,12 +290,10 @@ class _Child:
         if len(self.output.read(_NOT_MUCH)) < _NOT_MUCH:
             self.finish()
 
-    def _listen(self) -> None:
-        stderr: Any = self._process.stderr
-        for line in stderr:
-            text = line.decode(errors="replace").rstrip()
-            if "processing data for table" in text:
-                if self._seen is not None:
-                    self._seen()
-            elif text.startswith(_WORTH_SAYING) or not text.startswith("pg_restore: "):
-                self._said.append(text)
+    def _hear(self, line: str) -> bool:
+        """Take in a line of what it says. :returns: whether it is of no more interest."""
+        if "processing data for table" in line:
+            if self._seen is not None:
+                self._seen()
+            return True
+        return line.startswith("pg_restore: ") and not line.startswith(_WORTH_SAYING)

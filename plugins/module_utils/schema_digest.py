@@ -1,9 +1,9 @@
-"""The schema of a database as one number, so that it can be compared with a copy."""
+"""The schema of a database, by pg_dump: its lines, or one number, so that it can be compared with a copy."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ansible_collections.dbops.multischema.plugins.module_utils import schema_text
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
@@ -17,23 +17,27 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Mu
 from ansible_collections.dbops.multischema.plugins.module_utils.program_run import Program
 
 
-def schema_digest(tools: ClientTools, settings: ConnectionSettings, database: str | None = None, options: Sequence[str] = ()) -> str:
-    """Dump the schema and digest it, without keeping it.
+def schema_lines(tools: ClientTools, settings: ConnectionSettings, options: Sequence[str] = ()) -> Iterator[bytes]:
+    """Dump the schema, each line with its end.
 
-    Two digests can be compared where pg_dump is of the same version: another one may write the same schema otherwise.
-
-    :param database: another one of the same server.
     :param options: further options, as ``--snapshot=…``.
     :raises MultischemaError: when pg_dump fails.
     """
-    command = [tools.program(PG_DUMP), "--schema-only", f"--dbname={connection_string(settings, database)}", "--no-password", *options]
-    with Program(command, libpq_environment(settings, database), stdout=subprocess.PIPE) as program:
+    command = [tools.program(PG_DUMP), "--schema-only", f"--dbname={connection_string(settings)}", "--no-password", *options]
+    with Program(command, libpq_environment(settings), stdout=subprocess.PIPE) as program:
         assert program.process.stdout is not None  # noqa: S101  it was asked for
-        digest = schema_text.digest(program.process.stdout)
+        yield from program.process.stdout
         if program.code != 0:
             raise MultischemaError(
                 f"pg_dump --schema-only failed: {' '.join(program.said)}",
                 "Without the schema a copy cannot be compared.",
                 "Correct what it says, and run again.",
             )
-    return digest
+
+
+def schema_digest(tools: ClientTools, settings: ConnectionSettings, options: Sequence[str] = ()) -> str:
+    """Digest the schema, without keeping it; otherwise like :func:`schema_lines`.
+
+    Two digests can be compared where pg_dump is of the same version: another one may write the same schema otherwise.
+    """
+    return schema_text.digest(schema_lines(tools, settings, options))

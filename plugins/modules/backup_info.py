@@ -86,7 +86,8 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import Demand, as_check
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import choose, described, identity_of, look
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import choose, described, look
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 
 SPEC: dict[str, Any] = {

@@ -118,11 +118,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
     drop_copy,
     make_copy,
     new_name,
-    read_place,
     require_space,
     size_text,
+    space_needed,
     tools_for,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import read_room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 
@@ -146,19 +147,19 @@ def _tools(door: Door) -> ClientTools:
 def _find(door: Door) -> dict[str, Any]:
     problem = ""
     with door.connect("rehearsal") as database:
-        place = read_place(database)
+        room = read_room(database)
         try:
             tools_for(database, door.params["tools_directory"])
-            require_space(place, door.params["space_checked"])
+            require_space(room, door.params["space_checked"])
         except MultischemaError as error:
             problem = str(error)
-        return {"changed": False, "copies": copies_of(database), "needed": size_text(place.needed), "problem": problem}
+        return {"changed": False, "copies": copies_of(database), "needed": size_text(space_needed(room)), "problem": problem}
 
 
 def _make(door: Door) -> dict[str, Any]:
     tools, settings = _tools(door), door.settings()
     with door.connect("rehearsal") as database:
-        require_space(read_place(database), door.params["space_checked"])
+        require_space(read_room(database), door.params["space_checked"])
         name = new_name(str(database.value("SELECT current_database()")))
     if door.module.check_mode:
         return {"changed": True, "running": False, "name": name, "seconds": 0.0, "notes": []}

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature as ssh
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import Components, differing
 from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import (
-    Identity,
     NotAReceipt,
     Receipt,
     parse_receipt,
@@ -59,7 +59,7 @@ class Demand:
     directory: Path
     signers: Path
     components: Components
-    database: Identity
+    database: DatabaseIdentity
     copied: bool
     runs: frozenset[str]
     max_age: timedelta | None

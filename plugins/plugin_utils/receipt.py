@@ -13,31 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import TIME, canonical, moment
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import Components
 from ansible_collections.dbops.multischema.plugins.plugin_utils.ssh_signature import PRINCIPAL
 
 FORMAT = 1
 KIND = "dbops.multischema.promotion"
 FOLDER = "receipts"
-TIME = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, in UTC
 
 
 class NotAReceipt(Exception):
     """The message says what is wrong with the file."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which database it is. A physical copy of a server has the same; another server, or a database restored from a dump, has not."""
-
-    system_identifier: str
-    oid: int
-    name: str
-
-    def is_the_same_as(self, other: Identity) -> bool:
-        """Whether both are one database, or physical copies of one; it may have been renamed."""
-        return (self.system_identifier, self.oid) == (other.system_identifier, other.oid)
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class Receipt:
     host: str
     made_at: datetime
     made_by: Mapping[str, str]
-    database: Identity
+    database: DatabaseIdentity
     server: str
     components: Components
     results: Mapping[str, Any]
@@ -92,11 +80,7 @@ class Receipt:
             "results": dict(self.results),
             "overrides": [dict(item) for item in self.overrides],
         }
-        return _canonical(document)
-
-
-def _canonical(document: Any) -> bytes:
-    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        return canonical(document)
 
 
 def parse_receipt(data: bytes) -> Receipt:
@@ -125,9 +109,9 @@ def _read(document: Any) -> Receipt:
     return Receipt(
         environment=str(document["environment"]),
         host=str(document["host"]),
-        made_at=datetime.strptime(document["made_at"], TIME).replace(tzinfo=UTC),
+        made_at=moment(document["made_at"]),
         made_by=made_by,
-        database=Identity(str(database["system_identifier"]), int(database["oid"]), str(database["name"])),
+        database=DatabaseIdentity(str(database["system_identifier"]), int(database["oid"]), str(database["name"])),
         server=str(database["server"]),
         components=Components(document["code"], document["decisions"], document["versions"]),
         results=document["results"],

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import utc_now
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, Check, count_of
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import Configuration
@@ -21,19 +20,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture imp
     moved_differences,
     named_tables,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import observed_identity
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, MultischemaError, PlanRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Finding, Plan, Step
-from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import (
-    SCRATCH,
-    Rehearsal,
-    Rehearsed,
-    Taken,
-    identity,
-    predictions,
-)
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import SCRATCH, Rehearsal, Rehearsed, Taken, predictions
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_plan import (
     differing_steps,
     reaching_beyond,
@@ -41,6 +34,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_plan i
     structures,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import finding_lines
@@ -195,7 +189,7 @@ class Rehearsing:
             made_at=utc_now(),
             made_by=self.request.made_by,
             version=self.request.version,
-            database=identity(plan),
+            database=observed_identity(plan.server),
             server=plan.server.version,
             plan_digest=plan.digest,
             steps=predictions(plan, step_digests(plan), taken, undone),
@@ -222,7 +216,7 @@ class Rehearsing:
         seen = self.stage.observe_copy()
         _require_not_begun(seen)
         copied = plan_now(seen.catalog, [], self.request.configuration)
-        if identity(copied).is_the_same_as(identity(plan)):
+        if observed_identity(copied.server).is_the_same_as(observed_identity(plan.server)):
             raise RehearsalFailed(
                 f"The copy is the live database itself: {plan.server.database}.",
                 "A rehearsal changes what it works on.",

@@ -19,18 +19,18 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     PG_DUMP,
     PLAIN,
     BackupFile,
-    DatabaseIdentity,
     Manifest,
-    utc_now,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import IN_MANIFEST, read_shape
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import Restoring
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 from tests.integration.databases import Target
 from tests.support.servers import Server
 

@@ -22,11 +22,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     GLOBALS,
     MANIFEST,
     PLAIN,
-    DatabaseIdentity,
     Manifest,
     Verdict,
     parse_manifest,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from tests.integration.backups import rehashed
 
 FOREIGN_UID = 65533

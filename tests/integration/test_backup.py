@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import write_manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, Verdict, utc_now
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, Verdict
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import DUMPING, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.content import compare_content
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 from tests.integration.databases import Target
 from tests.integration.taking import Backups, files_holding, modes
 

@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import differences, take_picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import copies_of, drop_copy, make_copy, new_name
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
@@ -264,11 +265,11 @@ def test_a_copy_has_the_locale_and_the_settings_of_its_original_and_is_closed_to
             original.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(encoded))
         original.execute(
             sql.SQL('ALTER ROLE postgres IN DATABASE {} SET search_path = {}, "$user"').format(encoded, sql.SQL('"Odd one"')),
-            "CREATE TABLE public.t (v text)",
+            "CREATE TABLE public.t (v text DEFAULT U&'\\00e4')",
             "INSERT INTO public.t VALUES (U&'\\00e4')",
         )
-        copied = new_name(name)
-        made = make_copy(parse_url(original.url()), copied, CoreStage(Core(original, {})).tools, Nobody())
+        copied, tools = new_name(name), CoreStage(Core(original, {})).tools
+        made = make_copy(parse_url(original.url()), copied, tools, Nobody())
         copy = replace(empty, name=made.name)
         assert made.notes == ()
         assert len(copied.encode()) <= 63
@@ -276,6 +277,9 @@ def test_a_copy_has_the_locale_and_the_settings_of_its_original_and_is_closed_to
         assert copy.rows(SETTINGS) == original.rows(SETTINGS)
         assert copy.rows("SELECT v FROM public.t") == original.rows("SELECT v FROM public.t")
         assert copy.value("SELECT has_database_privilege('pg_monitor', current_database(), 'CONNECT')") is False
+        before, after = (take_picture(parse_url(target.url()), tools, True, Nobody()) for target in (original, copy))
+        assert "DEFAULT 'ä'" in after.schema
+        assert list(differences(before, after)) == []
         copy.drop()
     finally:
         original.drop()

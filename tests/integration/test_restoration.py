@@ -82,6 +82,7 @@ def test_the_backup_takes_the_place_of_the_live_database_which_is_kept(form: str
     assert live.server.dump_schema(live.name) == before
     assert rows(live) == 40
     assert databases(live) == sorted([live.name, prospect.kept])
+    assert live.value("SELECT has_database_privilege('pg_monitor', current_database(), 'CONNECT, TEMP')"), "everybody may, as before"
     old = Target(live.server, prospect.kept)
     with pytest.raises(psycopg2.Error, match="not currently accepting connections"):
         rows(old)
@@ -149,6 +150,18 @@ def test_a_backup_of_another_database_is_refused_unless_that_is_meant(live: Targ
     other.drop()
 
 
+def test_the_owner_who_may_not_know_where_the_server_keeps_its_data_is_told_so_and_not_refused(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path)
+    others = Target(live.server, "postgres")
+    others.execute("CREATE ROLE restoring_owner CREATEDB LOGIN PASSWORD 'x'", f"ALTER DATABASE {live.name} OWNER TO restoring_owner")
+    try:
+        parameters = {**settings(live).parameters, "user": "restoring_owner", "password": "x"}
+        found = look_ahead(directory, ConnectionSettings(parameters), "postgres", foreign=False)
+        assert found.notes == ("How much is free on the server's disk cannot be seen from here.",)
+    finally:
+        others.execute(f"ALTER DATABASE {live.name} OWNER TO postgres", "DROP ROLE restoring_owner")
+
+
 def test_an_earlier_backup_can_be_restored_after_another_one_was(live: Target, tmp_path: Path) -> None:
     directory = backups.take(live, tmp_path)
     first = done(live, directory)
@@ -195,7 +208,7 @@ def test_clients_that_come_back_at_once_do_not_keep_it_from_being_swapped(live: 
 def test_killed_at_any_statement_the_database_is_the_old_one_or_the_new_one(live: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     live.execute(*LATER)
     monkeypatch.setattr(restoration, "Database", MortalDatabase)
-    other, new, kept = restoration.elsewhere(settings(live), "postgres"), f"{live.name}_restoring_0", f"{live.name}_before_restore_0"
+    other, new, kept = settings(live).in_database("postgres"), f"{live.name}_restoring_0", f"{live.name}_before_restore_0"
     seen = []
     for statements in range(30):
         live.server.create_database(new, live.name)

@@ -8,15 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import Demand, Found, Judgement, as_check, hours, judge
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import (
-    BY_CHECKSUM,
-    BY_RESTORE,
-    PG_DUMP,
-    DatabaseIdentity,
-    Manifest,
-    Verdict,
-)
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_CHECKSUM, BY_RESTORE, PG_DUMP, Manifest, Verdict
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 
 SHOP = DatabaseIdentity("7000", 16384, "shop")
 NOW = datetime(2030, 1, 5, 12, 0, tzinfo=UTC)

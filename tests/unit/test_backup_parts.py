@@ -12,20 +12,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import write_manifest
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import (
-    BY_CHECKSUM,
-    BY_RESTORE,
-    TIME,
-    DatabaseIdentity,
-    Manifest,
-    Verdict,
-)
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_CHECKSUM, BY_RESTORE, Manifest, Verdict
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import Place, new_name, publish, slug
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request, size_text
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_retention import to_be_removed
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.dump_programs import Heard
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import TIME
 from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_report import expected_lines, progress_line, taken_lines
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=timezone.utc)

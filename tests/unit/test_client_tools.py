@@ -151,8 +151,8 @@ def test_a_password_is_in_the_environment_and_in_no_command_line() -> None:
     )
     assert "PGAPPNAME" not in environment  # pg_dump's own name tells others what it is
     assert connection_string(settings) == "dbname='shop' keepalives_idle='5'"
-    assert connection_string(settings, "o'ther\\x") == r"dbname='o\'ther\\x' keepalives_idle='5'"
-    assert libpq_environment(settings, "other")["PGDATABASE"] == "other"
+    assert connection_string(settings.in_database("o'ther\\x")) == r"dbname='o\'ther\\x' keepalives_idle='5'"
+    assert libpq_environment(settings.in_database("other"))["PGDATABASE"] == "other"
 
 
 def test_what_a_url_may_hold_reaches_the_programs() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature as ssh
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import Components
@@ -25,7 +26,6 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion_override import override_reason
 from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import (
-    Identity,
     NotAReceipt,
     Receipt,
     file_name,
@@ -46,7 +46,7 @@ RECEIPT = Receipt(
     host="shop_staging",
     made_at=NOW - timedelta(hours=3),
     made_by={"principal": SIGNER, "user": "operator", "machine": "control"},
-    database=Identity("7300000000000000001", 16384, "shop"),
+    database=DatabaseIdentity("7300000000000000001", 16384, "shop"),
     server="17.4",
     components=COMPONENTS,
     results={"tables_moved": 57, "longest_stall_ms": 31.5, "runs": [{"id": "r1"}, {"id": "r2"}]},
@@ -92,7 +92,7 @@ def desk(tmp_path: Path) -> Desk:
         directory=tmp_path / "receipts",
         signers=signers,
         components=COMPONENTS,
-        database=Identity("7400000000000000002", 16385, "shop"),
+        database=DatabaseIdentity("7400000000000000002", 16385, "shop"),
         copied=False,
         runs=frozenset(),
         max_age=timedelta(hours=168),
@@ -264,7 +264,7 @@ def test_a_receipt_of_this_very_database(desk: Desk) -> None:
 
 @pytest.mark.parametrize("identity", [("7400000000000000002", 16384), ("7300000000000000001", 16385)])
 def test_another_database_of_the_same_server_is_another_one(desk: Desk, identity: tuple[str, int]) -> None:
-    desk.put(replace(RECEIPT, database=Identity(*identity, "shop")))
+    desk.put(replace(RECEIPT, database=DatabaseIdentity(*identity, "shop")))
     assert find_receipt(desk.demand)
 
 

@@ -22,7 +22,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture imp
     differences,
     moved_differences,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed, Place, new_name, require_space, size_text
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed, new_name, require_space, size_text
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import observed_identity
+from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import Room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import (
@@ -31,7 +33,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import
     Rehearsal,
     Rehearsed,
     Taken,
-    identity,
     parse_rehearsal,
     predictions,
 )
@@ -86,7 +87,7 @@ def receipt(plan: Plan, **changes: Any) -> Rehearsal:
         made_at=(NOW - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         made_by={"user": "u", "machine": "m"},
         version="0",
-        database=identity(plan),
+        database=observed_identity(plan.server),
         server="18.4",
         plan_digest=plan.digest,
         steps=predictions(plan, step_digests(plan), taken, taken),
@@ -283,8 +284,8 @@ def test_predicted_and_real_are_compared_for_the_steps_that_were_done() -> None:
 # --- the copy ---
 
 
-def place(free: int | None, size: int = 10 << 30) -> Place:
-    return Place(size, "postgres", "/var/lib/postgresql", free, "pg_default", "UTF8", "C", "C", "c", None, None)
+def room(free: int | None) -> Room:
+    return Room(10 << 30, "/var/lib/postgresql", free)
 
 
 @pytest.mark.parametrize(
@@ -297,14 +298,14 @@ def place(free: int | None, size: int = 10 << 30) -> Place:
 )
 def test_a_copy_that_could_fill_the_disk_of_the_live_database_is_refused(free: int | None, checked: bool, words: str) -> None:
     with pytest.raises(CopyFailed) as refused:
-        require_space(place(free), checked)
+        require_space(room(free), checked)
     assert words in str(refused.value)
     assert "rehearsal_database_url" in str(refused.value)
 
 
 @pytest.mark.parametrize(("free", "checked"), [(20 << 30, False), (None, True)])
 def test_a_copy_that_fits_or_that_somebody_has_looked_after_is_made(free: int | None, checked: bool) -> None:
-    require_space(place(free), checked)
+    require_space(room(free), checked)
 
 
 @pytest.mark.parametrize("database", ["shop", "x" * 63, "Läden \"of\" 'ours'"])

@@ -7,9 +7,8 @@ import threading
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.database_belongings import Belongings, giving
-from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import DatabaseShape, creation, recorded_shape
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import DatabaseShape, beside, creation, recorded_shape
 from ansible_collections.dbops.multischema.plugins.module_utils.globals_script import for_a_scratch_server, is_complete, statements
-from ansible_collections.dbops.multischema.plugins.module_utils.restoration import beside
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import RestoreFailed, require_complete
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_text import without_data
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
@@ -127,6 +126,8 @@ def test_a_database_is_made_as_the_original_was() -> None:
     assert " LOCALE_PROVIDER icu ICU_LOCALE 'und' ICU_RULES '&a < b'" in creation("x", icu)
     builtin = DatabaseShape("UTF8", "b", "C", "C", "C.UTF-8")
     assert creation("x", builtin).endswith("LC_CTYPE 'C' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'")
+    assert creation("x", DatabaseShape(), tablespace="fast").endswith(" TABLESPACE fast")
+    assert "TABLESPACE" not in creation("x", DatabaseShape(), tablespace="pg_default"), "an ordinary role may take it, but not name it"
     assert recorded_shape({"shape": icu.to_dict()}) == icu
     assert recorded_shape({}) == DatabaseShape()
 
@@ -136,7 +137,7 @@ def test_what_hangs_on_a_database_is_given_to_another() -> None:
     grants = (("PUBLIC", "CONNECT", False), ("w", "TEMPORARY", True))
     found = Belongings(1, "o", "pg_default", 5, connections_allowed=True, comment="it's", settings=settings, grants=grants)
     assert list(giving("d", found)) == [
-        'ALTER DATABASE d SET search_path TO "$user", public, "A b"',
+        'ALTER DATABASE d SET search_path = "$user", public, "A b"',
         "ALTER ROLE w IN DATABASE d SET my.own TO 'x, y'",
         "ALTER DATABASE d SET temp_tablespaces TO 'a', 'B'",
         "REVOKE ALL ON DATABASE d FROM PUBLIC, o",
