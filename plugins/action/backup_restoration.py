@@ -6,33 +6,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_RESTORED, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
-from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import BACKUPS, backup_folder
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import for_module
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction
 from ansible_collections.dbops.multischema.plugins.plugin_utils.restore_progress import restore_progress
 
 SLICE_S = 4.0
-_HANDED_ON = ("name", "foreign", "maintenance_db", "age_identity", "tools_directory", "jobs")
 
 
 class ActionModule(DatabaseAction):
     """The work goes on by itself on the host; each call of the module asks for it."""
 
     CONFIGURED = False
-    OPTIONS: ClassVar[Spec] = {
-        **BACKUPS,
-        "name": {"type": "str", "default": ""},
-        "foreign": {"type": "bool", "default": False},
-        "maintenance_db": {"type": "str", "default": "postgres"},
-        "age_identity": {"type": "path"},
-        "tools_directory": {"type": "path"},
-        "jobs": {"type": "int", "default": 2},
-    }
+    OPTIONS: ClassVar[Spec] = BACKUP_RESTORED
 
     def work(self) -> dict[str, Any]:
         """Restore, or say what would happen."""
-        options = {key: self.options[key] for key in _HANDED_ON if self.options.get(key) not in (None, "")}
-        options.update(folder=backup_folder(self, self.options.get("directory")), seconds=SLICE_S)
+        options = {**for_module(self), "seconds": SLICE_S}
         result = self.module("backup_restoration", options)
         while result.get("running"):
             self.say(restore_progress(result["figures"]))

@@ -26,17 +26,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, CONNECTION, unexpected
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import from_plain, unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 
 PREFIX = "multischema_"
 COLLECTION = "dbops.multischema."
-Spec = dict[str, dict[str, Any]]
-ARTIFACTS: Spec = {
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
-}
 # What promotion is about; each is taken from the inventory, too.
 PROMOTION: Spec = {
     "promotes_from": {"type": "str", "default": ""},
