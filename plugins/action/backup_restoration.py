@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import size_text
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_RESTORED, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
@@ -39,14 +40,14 @@ def _would(prospect: Mapping[str, Any]) -> Iterator[str]:
         f"{prospect['name']} takes the place of the database {prospect['database']}: {count_of(prospect['tables'], 'table')} with "
         f"{prospect['rows']:,} rows, as they were on {prospect['ended_at']}."
     )
-    yield f"What was written since then is in the old database only, which is kept as {kept} and takes no connections."
+    yield f"What was written since then is in the old database only; it is kept under a name like {kept} and takes no connections."
     yield "It is restored beside the live one and compared first; nothing of the live one is touched before both are renamed."
     sessions = prospect["sessions"]
     if sessions:
         more = f", and {len(sessions) - 5} more" if len(sessions) > 5 else ""
         yield f"{count_of(len(sessions), 'session')} will be ended then: {'; '.join(sessions[:5])}{more}."
-    room = "" if prospect["free"] is None else f", {prospect['free'] // 2**20} MB are free"
-    yield f"The database takes {prospect['size'] // 2**20} MB{room}."
+    room = "" if prospect["free"] is None else f"; {size_text(prospect['free'])} are free there"
+    yield f"The live database takes {size_text(prospect['size'])} on the server, and will be there twice{room}."
     yield from prospect["notes"]
 
 
@@ -54,7 +55,10 @@ def _has(result: Mapping[str, Any]) -> Iterator[str]:
     live, kept, aside = (Name(name).as_string() for name in (result["database"], result["kept"], result["database"] + "_restored"))
     yield f"{result['name']} was restored and compared in {result['seconds']:.1f} s, and is the database {live} now."
     yield f"The old one is kept as {kept}. When nobody needs it any more: DROP DATABASE {kept};"
-    yield (
-        f"To go back, in another database and with nobody connected: BEGIN; ALTER DATABASE {live} RENAME TO {aside}; "
-        f"ALTER DATABASE {kept} RENAME TO {live}; ALTER DATABASE {live} ALLOW_CONNECTIONS true; COMMIT;"
-    )
+    yield "To go back, in another database of the server and with nobody connected to these two:"
+    yield "  BEGIN;"
+    yield f"  ALTER DATABASE {live} RENAME TO {aside};"
+    yield f"  ALTER DATABASE {kept} RENAME TO {live};"
+    yield f"  ALTER DATABASE {live} ALLOW_CONNECTIONS true;"
+    yield "  COMMIT;"
+    yield "To PostgreSQL this is a new database: before a migration it needs a new backup (playbooks/backup.yml)."

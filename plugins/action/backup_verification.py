@@ -58,7 +58,8 @@ def _report(result: Mapping[str, Any]) -> list[str]:
         lines = [f"{result['name']}: every file is what was written. It was not restored, so no preflight accepts it."]
     elif result["changed"]:
         lines = [
-            f"{result['name']}: restored into {verdict['where']} in {verdict['seconds']:.1f} s; everything that was recorded is in it."
+            f"{result['name']}: restored into {verdict['where']} in {verdict['seconds']:.1f} s; everything that was recorded is in it.",
+            f"It is proved, and counts before a migration. To go back to it:\n  playbooks/restore.yml -e backup_name={result['name']}",
         ]
     else:
         lines = [f"{result['name']}: was proved on {verdict['at']}, and its files are still what was written."]

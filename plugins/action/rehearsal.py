@@ -93,7 +93,7 @@ class ActionModule(DatabaseAction):
             found = stage.find()
             if found["problem"]:
                 raise CopyFailed(found["problem"])
-            where = f"on a copy beside it, which would take up to {found['needed']} and be dropped at the end"
+            where = f"on a copy beside the live database, which would take up to {found['needed']} and be dropped at the end"
         line = f"{count_of(len(plan.steps), 'step')} would be rehearsed there and back {where}."
         then = f"{shown(self._path)} would be written."
         return {"changed": True, "report": wrap(line) + wrap(then), "receipt": "", "plan_digest": plan.digest}

@@ -33,6 +33,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.steps import rew
 
 PREFIX = "multischema_"
 COLLECTION = "dbops.multischema."
+TRACEBACKS_AT = 3  # -vvv
 # What promotion is about; each is taken from the inventory, too.
 PROMOTION: Spec = {
     "promotes_from": {"type": "str", "default": ""},
@@ -93,6 +94,8 @@ class DatabaseAction(ActionBase):
             self.options = self._read_options()
             result.update(self.work())
         except ModuleFailed as failure:
+            if display.verbosity < TRACEBACKS_AT:
+                failure.result.pop("exception", None)  # Ansible would show its message, which is the same and not folded, once more
             result.update(failure.result, failed=True, msg=wrap_message(str(failure)))
         except MultischemaError as error:
             result.update(error.result, failed=True, msg=wrap_message(str(error)))
