@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import BACKUPS, backup_folder
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUPS_JUDGED, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import for_module
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction
 
 
 class ActionModule(DatabaseAction):
     """Finds the folder and runs the module."""
 
     CONFIGURED = False
-    OPTIONS: ClassVar[Spec] = {**BACKUPS, "max_age_h": {"type": "float", "default": 24.0}, "hashes": {"type": "bool", "default": True}}
+    OPTIONS: ClassVar[Spec] = BACKUPS_JUDGED
 
     def work(self) -> dict[str, Any]:
         """Run it."""
-        options = {key: self.options[key] for key in ("max_age_h", "hashes")}
-        return self.module("backup_info", {"folder": backup_folder(self, self.options.get("directory")), **options})
+        return self.module("backup_info", for_module(self))

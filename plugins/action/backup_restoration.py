@@ -5,34 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import size_text
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_RESTORED, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
-from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import BACKUPS, backup_folder
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import for_module
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction
 from ansible_collections.dbops.multischema.plugins.plugin_utils.restore_progress import restore_progress
 
 SLICE_S = 4.0
-_HANDED_ON = ("name", "foreign", "maintenance_db", "age_identity", "tools_directory", "jobs")
 
 
 class ActionModule(DatabaseAction):
     """The work goes on by itself on the host; each call of the module asks for it."""
 
     CONFIGURED = False
-    OPTIONS: ClassVar[Spec] = {
-        **BACKUPS,
-        "name": {"type": "str", "default": ""},
-        "foreign": {"type": "bool", "default": False},
-        "maintenance_db": {"type": "str", "default": "postgres"},
-        "age_identity": {"type": "path"},
-        "tools_directory": {"type": "path"},
-        "jobs": {"type": "int", "default": 2},
-    }
+    OPTIONS: ClassVar[Spec] = BACKUP_RESTORED
 
     def work(self) -> dict[str, Any]:
         """Restore, or say what would happen."""
-        options = {key: self.options[key] for key in _HANDED_ON if self.options.get(key) not in (None, "")}
-        options.update(folder=backup_folder(self, self.options.get("directory")), seconds=SLICE_S)
+        options = {**for_module(self), "seconds": SLICE_S}
         result = self.module("backup_restoration", options)
         while result.get("running"):
             self.say(restore_progress(result["figures"]))
@@ -48,14 +40,14 @@ def _would(prospect: Mapping[str, Any]) -> Iterator[str]:
         f"{prospect['name']} takes the place of the database {prospect['database']}: {count_of(prospect['tables'], 'table')} with "
         f"{prospect['rows']:,} rows, as they were on {prospect['ended_at']}."
     )
-    yield f"What was written since then is in the old database only, which is kept as {kept} and takes no connections."
+    yield f"What was written since then is in the old database only; it is kept under a name like {kept} and takes no connections."
     yield "It is restored beside the live one and compared first; nothing of the live one is touched before both are renamed."
     sessions = prospect["sessions"]
     if sessions:
         more = f", and {len(sessions) - 5} more" if len(sessions) > 5 else ""
         yield f"{count_of(len(sessions), 'session')} will be ended then: {'; '.join(sessions[:5])}{more}."
-    room = "" if prospect["free"] is None else f", {prospect['free'] // 2**20} MB are free"
-    yield f"The database takes {prospect['size'] // 2**20} MB{room}."
+    room = "" if prospect["free"] is None else f"; {size_text(prospect['free'])} are free there"
+    yield f"The live database takes {size_text(prospect['size'])} on the server, and will be there twice{room}."
     yield from prospect["notes"]
 
 
@@ -63,7 +55,10 @@ def _has(result: Mapping[str, Any]) -> Iterator[str]:
     live, kept, aside = (Name(name).as_string() for name in (result["database"], result["kept"], result["database"] + "_restored"))
     yield f"{result['name']} was restored and compared in {result['seconds']:.1f} s, and is the database {live} now."
     yield f"The old one is kept as {kept}. When nobody needs it any more: DROP DATABASE {kept};"
-    yield (
-        f"To go back, in another database and with nobody connected: BEGIN; ALTER DATABASE {live} RENAME TO {aside}; "
-        f"ALTER DATABASE {kept} RENAME TO {live}; ALTER DATABASE {live} ALLOW_CONNECTIONS true; COMMIT;"
-    )
+    yield "To go back, in another database of the server and with nobody connected to these two:"
+    yield "  BEGIN;"
+    yield f"  ALTER DATABASE {live} RENAME TO {aside};"
+    yield f"  ALTER DATABASE {kept} RENAME TO {live};"
+    yield f"  ALTER DATABASE {live} ALLOW_CONNECTIONS true;"
+    yield "  COMMIT;"
+    yield "To PostgreSQL this is a new database: before a migration it needs a new backup (playbooks/backup.yml)."

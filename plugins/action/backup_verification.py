@@ -7,40 +7,29 @@ from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
-from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import BACKUPS, backup_folder
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_PROVED, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import for_module
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction
 from ansible_collections.dbops.multischema.plugins.plugin_utils.restore_progress import restore_progress
 
 SLICE_S = 4.0
-_HANDED_ON = ("name", "method", "again", "scratch_directory", "scratch_url", "age_identity", "tools_directory", "jobs")
 
 
 class ActionModule(DatabaseAction):
     """The work goes on by itself on the host; each call of the module asks for it."""
 
     CONFIGURED = False
-    OPTIONS: ClassVar[Spec] = {
-        **BACKUPS,
-        "name": {"type": "str", "default": ""},
-        "method": {"type": "str", "choices": ["restore", "checksum"], "default": "restore"},
-        "again": {"type": "bool", "default": False},
-        "scratch_directory": {"type": "path", "default": "/var/tmp"},  # noqa: S108  what goes there gets a directory of its own
-        "scratch_url": {"type": "str", "no_log": True},
-        "age_identity": {"type": "path"},
-        "tools_directory": {"type": "path"},
-        "jobs": {"type": "int", "default": 2},
-    }
+    OPTIONS: ClassVar[Spec] = BACKUP_PROVED
 
     def work(self) -> dict[str, Any]:
         """Verify.
 
         :raises BackupRefused: when the backup is not what was recorded.
         """
-        options = {key: self.options[key] for key in _HANDED_ON if self.options.get(key) not in (None, "")}
+        options = {**for_module(self), "seconds": SLICE_S}
         url = self._templar.template(self._vars.get("backup_scratch_url"))  # from there, so that no task has a password in its arguments
         if url and "scratch_url" not in options:
             options["scratch_url"] = str(url)
-        options.update(folder=backup_folder(self, self.options.get("directory")), seconds=SLICE_S)
         result = self.module("backup_verification", options)
         if self._task.check_mode:
             would = "would be restored and compared" if result["changed"] else "was proved before"
@@ -69,7 +58,8 @@ def _report(result: Mapping[str, Any]) -> list[str]:
         lines = [f"{result['name']}: every file is what was written. It was not restored, so no preflight accepts it."]
     elif result["changed"]:
         lines = [
-            f"{result['name']}: restored into {verdict['where']} in {verdict['seconds']:.1f} s; everything that was recorded is in it."
+            f"{result['name']}: restored into {verdict['where']} in {verdict['seconds']:.1f} s; everything that was recorded is in it.",
+            f"It is proved, and counts before a migration. To go back to it:\n  playbooks/restore.yml -e backup_name={result['name']}",
         ]
     else:
         lines = [f"{result['name']}: was proved on {verdict['at']}, and its files are still what was written."]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import holder_is_alive
 
 

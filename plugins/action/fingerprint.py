@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import report
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.fingerprint import Fingerprint, compare
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.verification import verify_content
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import read_json, write_json
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, DatabaseAction, Spec, shown
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, shown
 
 
 class ActionModule(DatabaseAction):

@@ -10,8 +10,9 @@ from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap_message
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import read_components
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, PROMOTION, DatabaseAction, Spec, shown
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PROMOTION, DatabaseAction, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.promotion import (
     Demand,
     PromotionRefused,

@@ -11,17 +11,11 @@ from typing import Any, ClassVar
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import observed_identity
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
 from ansible_collections.dbops.multischema.plugins.plugin_utils import ssh_signature, voucher
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_text
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import read_components, run_label
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import (
-    ARTIFACTS,
-    PROMOTION,
-    DatabaseAction,
-    Observation,
-    Spec,
-    shown,
-)
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PROMOTION, DatabaseAction, Observation, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.receipt import FOLDER, Receipt, file_name, signature_of
 

@@ -12,18 +12,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptanc
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Plan
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_judgement import NAME, read_demand
 from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import backup_folder
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import (
-    ARTIFACTS,
-    PREFIX,
-    DatabaseAction,
-    ModuleFailed,
-    Observation,
-    Spec,
-)
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import PREFIX, DatabaseAction, ModuleFailed, Observation
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
 

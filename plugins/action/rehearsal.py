@@ -15,6 +15,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture imp
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONNECTION
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, COPYING, PACE, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE, GIVEN, SCRATCH
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_judgement import read_demand
@@ -23,11 +24,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import N
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_text
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
 from ansible_collections.dbops.multischema.plugins.plugin_utils.copy_job import copying
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, DatabaseAction, Spec, shown
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsing import Rehearsing, Request, Seen
-
-PACE = ("lock_timeout_ms", "deadline_s", "workers", "probe")
 
 
 class ActionModule(DatabaseAction):
@@ -35,17 +34,13 @@ class ActionModule(DatabaseAction):
 
     OPTIONS: ClassVar[Spec] = {
         **ARTIFACTS,
+        **PACE,
+        **COPYING,
         "state": {"type": "str", "choices": ["rehearsed", "judged", "cleaned"], "default": "rehearsed"},
         "copy_url": {"type": "str", "no_log": True},
         "again": {"type": "bool", "default": False},
         "keep_copy": {"type": "bool", "default": False},
-        "space_checked": {"type": "bool", "default": False},
-        "tools_directory": {"type": "path", "default": ""},
         "max_age_h": {"type": "float", "default": 168.0},
-        "lock_timeout_ms": {"type": "int", "default": 50},
-        "deadline_s": {"type": "float", "default": 300.0},
-        "workers": {"type": "int", "default": 1},
-        "probe": {"type": "bool", "default": True},
     }
 
     def work(self) -> dict[str, Any]:
@@ -98,7 +93,7 @@ class ActionModule(DatabaseAction):
             found = stage.find()
             if found["problem"]:
                 raise CopyFailed(found["problem"])
-            where = f"on a copy beside it, which would take up to {found['needed']} and be dropped at the end"
+            where = f"on a copy beside the live database, which would take up to {found['needed']} and be dropped at the end"
         line = f"{count_of(len(plan.steps), 'step')} would be rehearsed there and back {where}."
         then = f"{shown(self._path)} would be written."
         return {"changed": True, "report": wrap(line) + wrap(then), "receipt": "", "plan_digest": plan.digest}
@@ -164,13 +159,11 @@ class _Stage:
 
     def find(self) -> dict[str, Any]:
         """Which copies there are, and whether another one could be made."""
-        names = ("space_checked", "tools_directory")
-        return self._action.module("rehearsal_copy", {"state": "found", **{name: self._options[name] for name in names}})
+        return self._action.module("rehearsal_copy", {"state": "found", **{name: self._options[name] for name in COPYING}})
 
     def make(self) -> Mapping[str, Any]:
         """Make the copy."""
-        names = ("space_checked", "tools_directory")
-        made = copying(self._action, {"state": "made", **{name: self._options[name] for name in names}})
+        made = copying(self._action, {"state": "made", **{name: self._options[name] for name in COPYING}})
         self._name = made["name"]
         return made
 

@@ -18,6 +18,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.drift import (
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, PlanRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import OVERRIDE
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, PACE, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     PHASE_SCHEMAS,
@@ -32,10 +33,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan im
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
 from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import (
-    ARTIFACTS,
     PROMOTION,
     DatabaseAction,
-    Spec,
     shown,
 )
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import this_process
@@ -55,13 +54,10 @@ class ActionModule(DatabaseAction):
 
     OPTIONS: ClassVar[Spec] = {
         **ARTIFACTS,
+        **PACE,
         "state": {"type": "str", "choices": ["applied", "rolled_back"], "default": "applied"},
         "phase": {"type": "str", "choices": ["schemas", "tables"], "default": "tables"},
         "plan": {"type": "path"},
-        "lock_timeout_ms": {"type": "int", "default": 50},
-        "deadline_s": {"type": "float", "default": 300.0},
-        "workers": {"type": "int", "default": 1},
-        "probe": {"type": "bool", "default": True},
         "max_replay_lag_s": {"type": "float", "default": 5.0},
         "window_end": {"type": "str", "default": ""},
         "pending_schemas": {"type": "bool", "default": False},
@@ -205,7 +201,7 @@ class ActionModule(DatabaseAction):
         return end
 
     def _call(self, work: Mapping[str, Any]) -> dict[str, Any]:
-        pace = {name: self.options[name] for name in ("lock_timeout_ms", "deadline_s", "workers", "probe", "max_replay_lag_s")}
+        pace = {name: self.options[name] for name in (*PACE, "max_replay_lag_s")}
         return self.module("relocation", {**pace, "slice": dict(work)})
 
     def _require_complete(self, work: Slices) -> None:

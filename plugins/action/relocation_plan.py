@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.drift import pending
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Plan, plan_to_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.version import VERSION
 from ansible_collections.dbops.multischema.plugins.plugin_utils import plan_page, plan_script
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json, write_text
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, DatabaseAction, Spec, shown
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report import plan_report
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.saved_plan import read_plan_if_any

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.proving import prove, what_to_read
 

@@ -168,6 +168,28 @@ options:
     default: default
 """
 
+    PACE = r"""
+options:
+  lock_timeout_ms:
+    description: Longest wait for one lock, in milliseconds. It must be below the server's C(deadlock_timeout).
+    type: int
+    default: 50
+  deadline_s:
+    description: How long one step may keep trying, in seconds.
+    type: float
+    default: 300.0
+  workers:
+    description: How many connections move tables side by side.
+    type: int
+    default: 1
+  probe:
+    description:
+      - Whether a further connection (one for each worker) reads the tables by their old names while they move, and measures how
+        long a reader waits at worst.
+    type: bool
+    default: true
+"""
+
     PROMOTION = r"""
 options:
   promotes_from:

@@ -94,8 +94,6 @@ SELECT w.routine::bigint, 'routine', p.proname, 0, '', '', p.oid::bigint
  ORDER BY 1, 2, 4, 3
 """
 
-# Rules below 16384 are those of PostgreSQL's own views, made by initdb (FirstNormalObjectId in access/transam.h); to search their trees as
-# well would take half of the time that reading a small catalog takes.
 # 1079 is regclass(text), 3495 to_regclass, 1665 pg_get_serial_sequence, 2205 the type regclass.
 _NAMES = "LIKE ANY (ARRAY['%%:funcid 1079 %%', '%%:funcid 3495 %%', '%%:funcid 1665 %%', '%%COERCEVIAIO%%:resulttype 2205 %%'])"
 
@@ -119,6 +117,8 @@ WITH found AS (
               ELSE regexp_replace(pg_get_ruledef(r.oid), '^.* DO (INSTEAD )?', '') END
     FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+   -- Below are the rules of PostgreSQL's own views, made by initdb (FirstNormalObjectId in access/transam.h); to search their trees as
+   -- well would take half of the time that reading a small catalog takes.
    WHERE r.oid >= 16384 AND r.ev_action::text {_NAMES}
 )
 SELECT f.kind, f.name, f.relation::bigint, COALESCE(n.nspname, ''), COALESCE(c.relname, ''), f.txt

@@ -22,13 +22,9 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.artifacts
+  - dbops.multischema.backup
+  - dbops.multischema.backup.job
 options:
-  directory:
-    description:
-      - Where backups are kept; below it each environment and each host has a directory of its own.
-      - Relative to where the user stands, on a local connection; on other hosts it has to be absolute.
-      - By default C(backups) in O(artifacts_dir).
-    type: path
   format:
     description:
       - V(directory) is dumped by several connections side by side, and restored so.
@@ -74,17 +70,6 @@ options:
     description: For how many days they stay; V(0) for no limit by age.
     type: float
     default: 0.0
-  folder:
-    description: Where the backups of this host lie; the action plugin makes it of O(directory), O(environment) and the host's name.
-    type: path
-    required: true
-  job:
-    description: A backup that is being taken, to ask how far it is. The action plugin sets it.
-    type: str
-  seconds:
-    description: How long one call waits for the end. The action plugin sets it.
-    type: float
-    default: 4.0
 """
 
 EXAMPLES = r"""
@@ -168,28 +153,12 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils import background
 from ansible_collections.dbops.multischema.plugins.module_utils.backup import removed_by_next, take
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import CUSTOM, DIRECTORY, PLAIN
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import Place, new_name
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request, examine
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_TAKEN, FOLDER, JOB
 
-SPEC: dict[str, Any] = {
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
-    "directory": {"type": "path"},
-    "format": {"type": "str", "choices": [DIRECTORY, CUSTOM, PLAIN], "default": DIRECTORY},
-    "compression": {"type": "str", "default": ""},
-    "jobs": {"type": "int", "default": 2},
-    "age_recipients": {"type": "list", "elements": "str", "default": []},
-    "tools_directory": {"type": "path"},
-    "lock_wait_s": {"type": "float", "default": 60.0},
-    "room_percent": {"type": "int", "default": 100},
-    "keep_count": {"type": "int", "default": 7},
-    "keep_days": {"type": "float", "default": 0.0},
-    "folder": {"type": "path", "required": True},
-    "job": {"type": "str"},
-    "seconds": {"type": "float", "default": 4.0},
-}
+SPEC: dict[str, Any] = {**BACKUP_TAKEN, **FOLDER, **JOB}
 
 
 def work(door: Door) -> dict[str, Any]:
@@ -198,7 +167,7 @@ def work(door: Door) -> dict[str, Any]:
     settings = door.settings()
     place = Place(Path(request.directory), settings.parameters["dbname"])
     name = door.params["job"]
-    if name is None:
+    if not name:
         with door.connect("backup") as database:
             examined = examine(database, request)
             if door.module.check_mode:

@@ -21,25 +21,16 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.artifacts
+  - dbops.multischema.backup
 options:
-  directory:
-    description:
-      - Where backups are kept on the host; below it come the environment, the host's name in the inventory, and the backup's name.
-      - Relative to where the user stands, on a local connection; on other hosts it has to be absolute.
-      - By default C(backups) in O(artifacts_dir).
-    type: path
   max_age_h:
     description: How old a backup may be, in hours since it was complete.
     type: float
-    default: 24
+    default: 24.0
   hashes:
     description: Whether every file of the backup that counts is read and its SHA-256 compared. Otherwise sizes, owners and modes are.
     type: bool
     default: true
-  folder:
-    description: Where the backups of this host lie; the action plugin makes it of O(directory), O(environment) and the host's name.
-    type: path
-    required: true
 seealso:
   - module: dbops.multischema.backup_verification
 """
@@ -89,15 +80,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_files imp
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import choose, described, look
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUPS_JUDGED, FOLDER
 
-SPEC: dict[str, Any] = {
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
-    "directory": {"type": "path"},
-    "max_age_h": {"type": "float", "default": 24},
-    "hashes": {"type": "bool", "default": True},
-    "folder": {"type": "path", "required": True},
-}
+SPEC: dict[str, Any] = {**BACKUPS_JUDGED, **FOLDER}
 
 
 def work(door: Door) -> dict[str, Any]:

@@ -23,17 +23,10 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.artifacts
+  - dbops.multischema.backup
+  - dbops.multischema.backup.read
+  - dbops.multischema.backup.job
 options:
-  directory:
-    description:
-      - Where backups are kept on the host; below it come the environment, the host's name in the inventory, and the backup's name.
-      - Relative to where the user stands, on a local connection; on other hosts it has to be absolute.
-      - By default C(backups) in O(artifacts_dir).
-    type: path
-  name:
-    description: Which backup; the newest by default.
-    type: str
-    default: ""
   foreign:
     description: Whether it may be a backup of another database or another server.
     type: bool
@@ -42,28 +35,6 @@ options:
     description: Another database of the same server, to be connected to while the live one is renamed.
     type: str
     default: postgres
-  age_identity:
-    description: File on the host with the private key of age, for an encrypted backup.
-    type: path
-  tools_directory:
-    description: Where PostgreSQL's programs are; looked for in C(PATH) and in the usual places by default.
-    type: path
-  jobs:
-    description: Tables that are restored side by side, where the format allows it.
-    type: int
-    default: 2
-  folder:
-    description: Where the backups of this host lie; the action plugin makes it of O(directory), O(environment) and the host's name.
-    type: path
-    required: true
-  job:
-    description: A restore that goes on; the action plugin asks for it with further calls.
-    type: str
-    default: ""
-  seconds:
-    description: How long a call may take; the action plugin says.
-    type: float
-    default: 4
 seealso:
   - module: dbops.multischema.backup_verification
 """
@@ -106,22 +77,10 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.background import forget, poll, start
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import find_backup, run_restoration
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_RESTORED, FOLDER, JOB
 from ansible_collections.dbops.multischema.plugins.module_utils.restoration import look_ahead
 
-SPEC: dict[str, Any] = {
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
-    "directory": {"type": "path"},
-    "name": {"type": "str", "default": ""},
-    "foreign": {"type": "bool", "default": False},
-    "maintenance_db": {"type": "str", "default": "postgres"},
-    "age_identity": {"type": "path"},
-    "tools_directory": {"type": "path"},
-    "jobs": {"type": "int", "default": 2},
-    "folder": {"type": "path", "required": True},
-    "job": {"type": "str", "default": ""},
-    "seconds": {"type": "float", "default": 4},
-}
+SPEC: dict[str, Any] = {**BACKUP_RESTORED, **FOLDER, **JOB}
 
 
 def work(door: Door) -> dict[str, Any]:

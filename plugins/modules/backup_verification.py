@@ -24,17 +24,10 @@ author:
 extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.artifacts
+  - dbops.multischema.backup
+  - dbops.multischema.backup.read
+  - dbops.multischema.backup.job
 options:
-  directory:
-    description:
-      - Where backups are kept on the host; below it come the environment, the host's name in the inventory, and the backup's name.
-      - Relative to where the user stands, on a local connection; on other hosts it has to be absolute.
-      - By default C(backups) in O(artifacts_dir).
-    type: path
-  name:
-    description: Which backup; the newest by default.
-    type: str
-    default: ""
   method:
     description: Whether to restore it, or only to compare the files with the manifest. Preflight believes only what was restored.
     type: str
@@ -53,28 +46,6 @@ options:
       - A server to restore on instead, as a URL of one of its databases, for a role that may create databases.
       - The roles that the dump names have to exist there.
     type: str
-  age_identity:
-    description: File on the host with the private key of age, for an encrypted backup.
-    type: path
-  tools_directory:
-    description: Where PostgreSQL's programs are; looked for in C(PATH) and in the usual places by default.
-    type: path
-  jobs:
-    description: Tables that are restored side by side, where the format allows it.
-    type: int
-    default: 2
-  folder:
-    description: Where the backups of this host lie; the action plugin makes it of O(directory), O(environment) and the host's name.
-    type: path
-    required: true
-  job:
-    description: A verification that goes on; the action plugin asks for it with further calls.
-    type: str
-    default: ""
-  seconds:
-    description: How long a call may take; the action plugin says.
-    type: float
-    default: 4
 seealso:
   - module: dbops.multischema.backup_info
 """
@@ -118,23 +89,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.connection impor
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_PROVED, FOLDER, JOB
 
-SPEC: dict[str, Any] = {
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
-    "directory": {"type": "path"},
-    "name": {"type": "str", "default": ""},
-    "method": {"type": "str", "choices": ["restore", "checksum"], "default": "restore"},
-    "again": {"type": "bool", "default": False},
-    "scratch_directory": {"type": "path", "default": "/var/tmp"},  # noqa: S108  what goes there gets a directory of its own
-    "scratch_url": {"type": "str", "no_log": True},
-    "age_identity": {"type": "path"},
-    "tools_directory": {"type": "path"},
-    "jobs": {"type": "int", "default": 2},
-    "folder": {"type": "path", "required": True},
-    "job": {"type": "str", "default": ""},
-    "seconds": {"type": "float", "default": 4},
-}
+SPEC: dict[str, Any] = {**BACKUP_PROVED, **FOLDER, **JOB}
 
 
 def work(door: Door) -> dict[str, Any]:

@@ -77,14 +77,14 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.fingerprint import read_fingerprint
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS
 
 SPEC: dict[str, Any] = {
     **CONFIGURATION,
     "state": {"type": "str", "choices": ["saved", "compared"], "default": "saved"},
     "path": {"type": "path", "default": "fingerprint.json"},
     "content": {"type": "bool", "default": True},
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
+    **ARTIFACTS,
 }
 
 

@@ -101,6 +101,7 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import passed, report
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS
 from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, examine, examine_checklist
 
 SPEC: dict[str, Any] = {
@@ -111,8 +112,7 @@ SPEC: dict[str, Any] = {
     "locks": {"type": "int", "default": 0},
     "workers": {"type": "int", "default": 1},
     "probe": {"type": "bool", "default": True},
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
+    **ARTIFACTS,
     "backup_directory": {"type": "path"},
     "backup_max_age_h": {"type": "float", "default": 24},
     "rehearsal_required": {"type": "bool", "default": False},

@@ -24,6 +24,8 @@ extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
   - dbops.multischema.database.artifacts
+  - dbops.multischema.database.pace
+  - dbops.multischema.rehearsal
 attributes:
   diff_mode:
     support: none
@@ -50,36 +52,10 @@ options:
     description: Whether the copy that was made stays, for somebody to look at.
     type: bool
     default: false
-  space_checked:
-    description: Whether a person has looked for free space on the server's disk, where that cannot be seen from here.
-    type: bool
-    default: false
-  tools_directory:
-    description:
-      - Where C(pg_dump) and C(pg_restore) are, on the host that talks to the database.
-      - By default the server's own, where they are on this machine, else those in C(PATH) or where packages put them.
-    type: path
-    default: ""
   max_age_h:
     description: How old the receipt may be while the migration has not begun, in hours.
     type: float
     default: 168
-  lock_timeout_ms:
-    description: Longest wait for one lock, in milliseconds.
-    type: int
-    default: 50
-  deadline_s:
-    description: How long one step may keep trying, in seconds.
-    type: float
-    default: 300
-  workers:
-    description: How many connections move tables side by side.
-    type: int
-    default: 1
-  probe:
-    description: Whether a reader beside the move is there as in the real run.
-    type: bool
-    default: true
 seealso:
   - module: dbops.multischema.rehearsal_copy
   - module: dbops.multischema.readiness_info

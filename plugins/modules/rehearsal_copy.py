@@ -18,6 +18,7 @@ author:
   - The dbops.multischema contributors
 extends_documentation_fragment:
   - dbops.multischema.database
+  - dbops.multischema.rehearsal
 attributes:
   diff_mode:
     support: none
@@ -36,16 +37,6 @@ options:
     description: Name of the copy to be dropped.
     type: str
     default: ""
-  tools_directory:
-    description:
-      - Where C(pg_dump) and C(pg_restore) are, of the server's major version or newer.
-      - By default the server's own, where they are on this machine, else those in C(PATH) or where packages put them.
-    type: path
-    default: ""
-  space_checked:
-    description: Whether a person has looked for free space on the server's disk.
-    type: bool
-    default: false
   with_schema:
     description: Whether V(read) reads the schema too.
     type: bool
@@ -126,17 +117,11 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
 from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import read_room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import COPY, JOB
 
 ASK_S = 4.0  # a call costs about half a second, so it has to be worth it
 
-SPEC: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["made", "read", "dropped", "found"], "required": True},
-    "name": {"type": "str", "default": ""},
-    "tools_directory": {"type": "path", "default": ""},
-    "space_checked": {"type": "bool", "default": False},
-    "with_schema": {"type": "bool", "default": True},
-    "job": {"type": "str", "default": ""},
-}
+SPEC: dict[str, Any] = {**COPY, "job": JOB["job"]}
 
 
 def _tools(door: Door) -> ClientTools:

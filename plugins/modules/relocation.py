@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - dbops.multischema.database
   - dbops.multischema.database.configuration
   - dbops.multischema.database.artifacts
+  - dbops.multischema.database.pace
 attributes:
   diff_mode:
     support: full
@@ -43,24 +44,6 @@ options:
       - Path of the saved plan on the control node.
       - By default C(plan.json) in the directory of the environment and host below O(artifacts_dir).
     type: path
-  lock_timeout_ms:
-    description: Longest wait for one lock, in milliseconds. It must be below the server's C(deadlock_timeout).
-    type: int
-    default: 50
-  deadline_s:
-    description: How long one step may keep trying, in seconds.
-    type: float
-    default: 300
-  workers:
-    description: How many connections move tables side by side.
-    type: int
-    default: 1
-  probe:
-    description:
-      - Whether a further connection (one for each worker) reads the tables by their old names while they move, and measures how
-        long a reader waits at worst.
-    type: bool
-    default: true
   max_replay_lag_s:
     description:
       - A standby that is further behind with its replay than this, in seconds, is waited for before the next step.
@@ -136,21 +119,18 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, Door, run
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, PACE
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
 
 SPEC: dict[str, Any] = {
     **CONFIGURATION,
+    **ARTIFACTS,
+    **PACE,
     "state": {"type": "str", "choices": ["applied", "rolled_back"], "default": "applied"},
     "phase": {"type": "str", "choices": ["schemas", "tables"], "default": "tables"},
     "plan": {"type": "path"},
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
-    "lock_timeout_ms": {"type": "int", "default": 50},
-    "deadline_s": {"type": "float", "default": 300},
-    "workers": {"type": "int", "default": 1},
-    "probe": {"type": "bool", "default": True},
     "max_replay_lag_s": {"type": "float", "default": 5},
     "window_end": {"type": "str", "default": ""},
     "pending_schemas": {"type": "bool", "default": False},

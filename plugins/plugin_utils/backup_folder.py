@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import ARTIFACTS, DatabaseAction, Spec
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUPS
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction
 
-BACKUPS: Spec = {**ARTIFACTS, "directory": {"type": "path"}}
+
+def for_module(action: DatabaseAction) -> dict[str, Any]:
+    """What the module on the host is given: the task's own options, and the folder instead of what it follows from.
+
+    :raises ConfigurationError: for a relative directory on another machine.
+    """
+    own = {name: action.options.get(name) for name in action.OPTIONS if name not in BACKUPS}
+    given = {name: value for name, value in own.items() if value is not None and value != ""}
+    return {**given, "folder": backup_folder(action, action.options.get("directory"))}
 
 
 def backup_folder(action: DatabaseAction, given: str | None) -> str:

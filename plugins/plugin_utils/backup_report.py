@@ -35,8 +35,11 @@ def _taken(result: Mapping[str, Any]) -> Iterator[str]:
         f"{count_of(result['tables'], 'table')}, {result['rows']:,} rows, {size_text(result['size'])} in {result['seconds']:.1f} s "
         f"({kind}; PostgreSQL {result['server']}, pg_dump {result['pg_dump']})"
     )
-    yield f"is in {result['directory']}"
-    yield "Nobody has restored it yet, so nobody knows whether it can be: it counts as proved once that is done."
+    yield f"It is in {result['directory']}"
+    yield (
+        "Next comes the proof, before which no preflight accepts it: backup.yml goes on with that; elsewhere, the door verify of the role "
+        "backup does it."
+    )
     yield from _passwords(result, "without their passwords")
     for warning in result["warnings_of_pg_dump"]:
         yield f"pg_dump warns: {warning}"

@@ -26,17 +26,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Entry
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONFIGURATION, CONNECTION, unexpected
+from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import from_plain, unpack
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import rewind
 
 PREFIX = "multischema_"
 COLLECTION = "dbops.multischema."
-Spec = dict[str, dict[str, Any]]
-ARTIFACTS: Spec = {
-    "artifacts_dir": {"type": "path", "default": "artifacts"},
-    "environment": {"type": "str", "default": "default"},
-}
+TRACEBACKS_AT = 3  # -vvv
 # What promotion is about; each is taken from the inventory, too.
 PROMOTION: Spec = {
     "promotes_from": {"type": "str", "default": ""},
@@ -97,6 +94,8 @@ class DatabaseAction(ActionBase):
             self.options = self._read_options()
             result.update(self.work())
         except ModuleFailed as failure:
+            if display.verbosity < TRACEBACKS_AT:
+                failure.result.pop("exception", None)  # Ansible would show its message, which is the same and not folded, once more
             result.update(failure.result, failed=True, msg=wrap_message(str(failure)))
         except MultischemaError as error:
             result.update(error.result, failed=True, msg=wrap_message(str(error)))

@@ -281,7 +281,7 @@ def test_the_report_says_what_was_taken_and_what_is_not_in_it() -> None:
         "58 tables, 1,300,000 rows, 34.1 MB in 5.2 s",
         "encrypted",
         TAKEN["directory"],
-        "Nobody has restored it yet",
+        "Next comes the proof, before which no preflight accepts it",
         "without their passwords",
         "circular",
         "20300124T120000Z-shop-0001, 20300125T120000Z-shop-0002",
