@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.content import c
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 from tests.integration.databases import Target
 from tests.integration.taking import Backups, files_holding, modes
+from tests.support.programs import require_age
 
 
 def test_what_is_restored_from_a_directory_is_what_was_recorded(sample: Target, tmp_path: Path) -> None:
@@ -93,8 +93,7 @@ def test_every_compression_that_this_pg_dump_has_is_written_and_every_other_refu
 @pytest.mark.majors(18)
 @pytest.mark.parametrize("dump_format", ["custom", "plain"])
 def test_of_an_encrypted_backup_nothing_on_disk_is_plain(empty: Target, tmp_path: Path, dump_format: str) -> None:
-    if shutil.which("age") is None:
-        pytest.skip("the program age is not installed (apt-get install age)")
+    require_age()
     secret = "a row that nobody else may read"
     empty.execute("CREATE TABLE public.t (body text)")
     empty.rows("INSERT INTO public.t SELECT %s || n FROM generate_series(1, 200) n", (secret,))
