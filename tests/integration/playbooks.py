@@ -239,3 +239,8 @@ class Playbooks:
     def all(self, *names: str, **variables: Any) -> list[Run]:
         """Run playbooks that must succeed."""
         return [self.run(name, **variables).ok() for name in names]
+
+
+def files_in(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory, to see that none was written."""
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}

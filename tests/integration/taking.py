@@ -105,38 +105,54 @@ class Backups:
         return Content(tables, sequences, count, digest, schema_digest(tools, settings))
 
 
-# The real program, but its dump waits as long as a file is there.
+# The real program, but where its arguments match it waits until somebody has opened the pipe for writing and closed it again. It has no
+# child while it waits: one would hold what this one has inherited, and outlive it.
 _WAITING = """#!/bin/sh
-case "$*" in *--verbose*) while [ -e {hold} ]; do sleep 0.05; done;; esac
+case "$*" in {which}) if [ -p {hold} ]; then read -r _ < {hold}; fi;; esac
 exec {real} "$@"
 """
+DUMP, SCHEMA, ROLES = "*--verbose*", "*--schema-only*", "*--globals-only*"  # which of the programs is meant, as a pattern of sh
 
 
 class Held:
-    """Backups whose pg_dump waits in front of its first statement until it is let go.
+    """Backups of which one program waits in front of its first statement until it is let go.
 
     :param directory: for its programs.
+    :param which: of them: `DUMP`, `SCHEMA` or `ROLES`.
     """
 
-    def __init__(self, backups: Backups, directory: Path) -> None:
-        self.backups, self._hold = backups, directory / "hold"
+    def __init__(self, backups: Backups, directory: Path, which: str = DUMP) -> None:
+        self.backups, self._hold, self._directory = backups, directory / "hold", directory
+        self._which = which.strip("*")
         directory.mkdir()
         for name in ("pg_dump", "pg_dumpall"):
             real = backups.target.server.bin_dir / name
-            (directory / name).write_text(_WAITING.format(hold=self._hold, real=real))
+            (directory / name).write_text(_WAITING.format(which=which, hold=self._hold, real=real))
             (directory / name).chmod(0o755)
         backups.values["tools_directory"] = str(directory)
 
-    def begin(self, patience_s: float = LONG_S) -> Path:
+    def begin(self, patience_s: float = LONG_S, **values: Any) -> Path:
         """Begin one, and wait until it waits. :returns: the job."""
-        self._hold.touch()
-        job = self.backups.start(patience_s)
-        wait_until(lambda: bool(self.programs()) or not background.is_running(job), "pg_dump waits")
+        os.mkfifo(self._hold)
+        job = self.backups.start(patience_s, **values)
+        wait_until(lambda: bool(self.waiting()) or not background.is_running(job), "its program waits")
         return job
 
     def go_on(self) -> None:
         """Let it."""
+        pipe = os.open(self._hold, os.O_RDWR)  # for both, so that this waits for nobody
         self._hold.unlink()
+        os.close(pipe)
+
+    def waiting(self) -> list[int]:
+        """The program that waits, a script as yet."""
+        return [pid for name in ("pg_dump", "pg_dumpall") for pid in pids_of(name, self._directory) if self._means(pid)]
+
+    def _means(self, pid: int) -> bool:
+        try:
+            return self._which.encode() in (Path("/proc") / str(pid) / "cmdline").read_bytes()
+        except OSError:
+            return False
 
     def programs(self) -> list[int]:
         """Its pg_dump."""

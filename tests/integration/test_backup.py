@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils.background import poll
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import write_manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, Verdict
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import DUMPING, find_tools
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.content import compare_content
+from ansible_collections.dbops.multischema.plugins.module_utils.content_reader import ContentReader
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
-from tests.integration.databases import Target
-from tests.integration.taking import Backups, files_holding, modes
+from tests.integration.databases import PATIENCE_S, Target, wait_until
+from tests.integration.taking import DUMP, SCHEMA, Backups, Held, files_holding, modes
+from tests.support.programs import require_age
 
 
 def test_what_is_restored_from_a_directory_is_what_was_recorded(sample: Target, tmp_path: Path) -> None:
@@ -61,8 +66,12 @@ def test_rows_that_are_written_meanwhile_are_in_the_dump_and_the_digests_or_in_n
     writer = threading.Thread(target=write)
     writer.start()
     backups = Backups(sample, tmp_path / "backups")
+    manifests = []
     try:
-        manifests = [backups.take() for _ in range(2)]
+        for _ in range(2):
+            before = count_written(sample)
+            wait_until(partial(more_written, sample, before), "somebody writes")
+            manifests.append(backups.take())
     finally:
         enough.set()
         writer.join()
@@ -70,7 +79,45 @@ def test_rows_that_are_written_meanwhile_are_in_the_dump_and_the_digests_or_in_n
         with backups.restored(manifest) as copy:
             assert list(compare_content(manifest.content, backups.content(copy))) == []
     rows = [next(table.rows for table in manifest.content.tables if table.name == "written") for manifest in manifests]
-    assert 0 <= rows[0] < rows[1]
+    assert 0 < rows[0] < rows[1]
+
+
+def count_written(target: Target) -> int:
+    return int(target.value("SELECT count(*) FROM public.written"))
+
+
+def more_written(target: Target, before: int) -> bool:
+    return count_written(target) > before
+
+
+@pytest.mark.majors(18)
+def test_what_is_done_once_the_snapshot_is_taken_is_in_no_part_of_the_backup(empty: Target, tmp_path: Path) -> None:
+    """Neither in the dump nor in the digest of the schema, whichever of the two looks later."""
+    empty.execute("CREATE TABLE public.written (id int)", "INSERT INTO public.written VALUES (1)")
+    for number, which in enumerate((DUMP, SCHEMA)):
+        held = Held(Backups(empty, tmp_path / f"backups{number}"), tmp_path / f"programs{number}", which)
+        job = held.begin()
+        empty.execute("INSERT INTO public.written VALUES (2)", f"CREATE FUNCTION public.later{number}() RETURNS int RETURN 1")
+        held.go_on()
+        result = poll(job, PATIENCE_S).result
+        assert result is not None
+        manifest = held.backups.read(result["name"])
+        assert [table.rows for table in manifest.content.tables] == [1 + number]
+        with held.backups.restored(manifest) as copy:
+            assert list(compare_content(manifest.content, held.backups.content(copy))) == []
+
+
+@pytest.mark.majors(18)
+@pytest.mark.no_role("a snapshot, whoever has taken it")
+def test_the_rows_are_those_of_the_snapshot_however_late_they_are_read(empty: Target) -> None:
+    empty.execute("CREATE TABLE public.written (id int)")
+    with empty.session() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT pg_export_snapshot()")
+        (snapshot,) = cursor.fetchone() or ("",)
+        empty.execute("INSERT INTO public.written VALUES (1)")
+        with ContentReader(lambda: Database(parse_url(empty.superuser_url)), snapshot, lambda: "") as reader:
+            assert [table.rows for table in reader.result().tables] == [0]
 
 
 @pytest.mark.majors(16, 18)
@@ -94,8 +141,7 @@ def test_every_compression_that_this_pg_dump_has_is_written_and_every_other_refu
 @pytest.mark.majors(18)
 @pytest.mark.parametrize("dump_format", ["custom", "plain"])
 def test_of_an_encrypted_backup_nothing_on_disk_is_plain(empty: Target, tmp_path: Path, dump_format: str) -> None:
-    if shutil.which("age") is None:
-        pytest.skip("the program age is not installed (apt-get install age)")
+    require_age()
     secret = "a row that nobody else may read"
     empty.execute("CREATE TABLE public.t (body text)")
     empty.rows("INSERT INTO public.t SELECT %s || n FROM generate_series(1, 200) n", (secret,))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +18,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.journal import J
 from tests.integration.core import Core
 from tests.integration.databases import PATIENCE_S, Target, wait_until
 from tests.integration.evidence import JOURNAL
+from tests.integration.probes import our_sessions
 from tests.integration.taking import Backups, Held
 from tests.support.disk import SmallDisk, why_not
 
 pytestmark = pytest.mark.majors(18)
+TABLES, PAGE, SPARE_PAGES = 200, 4096, 2
 VALUES = {"schemas": [{"name": "past"}], "placement": [{"schema": "past", "tables": ["t"]}], "unplaced": "keep"}
 
 
@@ -107,12 +108,10 @@ def test_a_server_newer_than_every_pg_dump_is_refused(table: Target, tmp_path: P
 
 
 def test_no_room_is_said_with_the_numbers(table: Target, tmp_path: Path) -> None:
-    backups = Backups(table, tmp_path / "backups", room_percent=999_999)
     table.execute("INSERT INTO public.t SELECT generate_series(1, 400000)")
-    free = os.statvfs(tmp_path)
-    if free.f_bavail * free.f_frsize > 9_999 * 14_000_000:
-        pytest.skip("there are more than 140 GB free here")
-    with pytest.raises(MultischemaError, match=r"no room .* are free; the tables take 14\.\d MB .* 999999 %"):
+    percent = 2 * 100 * shutil.disk_usage(tmp_path).free // 14_000_000  # twice what is free, so that others may make room meanwhile
+    backups = Backups(table, tmp_path / "backups", room_percent=percent)
+    with pytest.raises(MultischemaError, match=rf"no room .* are free; the tables take 14\.\d MB .* {percent} %"):
         backups.take()
     assert backups.names() == []
 
@@ -137,12 +136,14 @@ def test_a_migration_does_not_begin_while_a_backup_is_taken(table: Target, held:
     assert table.value(f"SELECT to_regnamespace('{JOURNAL}')") is None
     held.go_on()
     assert poll(job, PATIENCE_S).result
+    wait_until(lambda: our_sessions(table) == 0, "the server has noticed its end")
     core.apply()
     job = held.begin()
     with pytest.raises(JournalError, match="A dump of this database is running"):
         core.roll_back()
     held.go_on()
     assert poll(job, PATIENCE_S).result
+    wait_until(lambda: our_sessions(table) == 0, "the server has noticed its end")
     core.roll_back()
 
 
@@ -235,27 +236,21 @@ def test_a_disk_that_fills_up_leaves_nothing(table: Target) -> None:
 
 
 @pytest.mark.no_role("files, whoever has read the rows")
-def test_a_disk_that_has_no_room_for_the_manifest_leaves_nothing(table: Target) -> None:
+def test_a_disk_that_has_no_room_for_the_manifest_leaves_nothing(table: Target, tmp_path: Path) -> None:
     missing = why_not()
     if missing:
         pytest.skip(missing)
+    table.execute(*(f"CREATE TABLE public.table_{number} (id int)" for number in range(TABLES)))  # so that the manifest takes some pages
+    whole = Backups(table, tmp_path / "backups", dump_format="custom")
+    manifest = whole.take()
+    pages = sum(-(-file.size // PAGE) for file in manifest.files)
+    needed = -(-(whole.directory / manifest.name / "manifest.json").stat().st_size // PAGE)
+    assert needed > 2 * SPARE_PAGES, "the spare pages would do"
     with SmallDisk(600) as disk:
+        (disk.path / "job").symlink_to(tmp_path / "job")  # what is said meanwhile takes no room there
+        disk.fill(but=(pages + SPARE_PAGES) * PAGE)
         backups = Backups(table, disk.path / "backups", dump_format="custom")
-        (disk.path / "job").mkdir()
-        ended = threading.Event()
-
-        def fill() -> None:
-            while not ended.is_set():
-                if list(backups.directory.glob(".*.partial/globals.sql")):
-                    disk.fill()
-                time.sleep(0.001)
-
-        filler = threading.Thread(target=fill)
-        filler.start()
-        try:
-            with pytest.raises(MultischemaError, match="No space left"):
-                backups.take()
-        finally:
-            ended.set()
-            filler.join()
+        with pytest.raises(MultischemaError, match=r"^Backups cannot be written to .*: No space left") as caught:
+            backups.take()
+        assert "failed:" not in caught.value.found, "a program has found no room"
         assert backups.names() == []

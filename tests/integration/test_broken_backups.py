@@ -24,6 +24,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.restoring import
 from tests.integration import backups
 from tests.integration.broken_backups import CORPUS, Breakage, Patient, encrypt, flip, substitute
 from tests.integration.databases import Target, new_database
+from tests.support.programs import require_age
 from tests.support.servers import Server
 
 pytestmark = [pytest.mark.majors(18), pytest.mark.no_role("files and a scratch database are looked at, never the database itself")]
@@ -176,8 +177,7 @@ def as_script(server: Server, dump: Path, form: str) -> bytes:
 
 def encrypted(directory: Path, manifest: Manifest, keys: Path) -> None:
     """Encrypt a backup to a new key, `keys/right`; `keys/wrong` is another one."""
-    if shutil.which("age") is None:
-        pytest.skip("age is not installed (apt-get install age)")
+    require_age()
     keys.mkdir()
     for name in ("right", "wrong"):
         subprocess.run(["age-keygen", "-o", str(keys / name)], check=True, capture_output=True)

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.databases import TEMPLATE
 from tests.integration.evidence import JOURNAL
 from tests.integration.head_start import planned
-from tests.integration.playbooks import Playbooks, Run
+from tests.integration.playbooks import Playbooks, Run, files_in
 from tests.integration.server_log import ServerLog, Sorted, logging_server, split, writes
 from tests.sample import load
 from tests.support.servers import Server, find_binaries
@@ -47,12 +47,14 @@ def test_what_check_mode_prints_is_what_the_server_is_sent(playbooks: Playbooks)
         planned(playbooks)
     for name in journey:
         log.news()
+        files = files_in(playbooks.artifacts)
         announced = printed(playbooks.run(name, "--diff", check=True).ok())
         assert announced, f"{name} --check --diff shows no SQL"
         assert not [text for text in announced if JOURNAL in text]
         looked = log.news()
         assert len(looked) > 20, "the log does not show what check mode has read"
         assert writes(looked) == [], f"{name} --check has written"
+        assert files_in(playbooks.artifacts) == files, f"{name} --check has written an artifact"
         run = playbooks.run(name, "--diff").ok()
         sent = Sorted.of(log.news())
         assert sent.kept == announced, f"{name} has sent something else than --check --diff had shown"

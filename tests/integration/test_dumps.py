@@ -7,10 +7,13 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, StepFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, dumps
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from tests.integration.core import Core
@@ -36,6 +39,11 @@ def start_dump(target: Target, name: str = "pg_dump") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(server.bin_dir / "pg_dump"), *where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
+
+
+def gone(target: Target) -> None:
+    """Wait until the server has noticed that a dump has ended."""
+    wait_until(lambda: target.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'") == 0, "its session ends")
 
 
 def rows_in(dump: str) -> dict[str, int]:
@@ -72,6 +80,7 @@ def test_no_migration_begins_while_a_dump_runs(empty: Target) -> None:
     finally:
         dump.kill()
     assert (dump.returncode, errors) == (0, "")
+    gone(empty)
     core.apply()
     assert core.left() == []
     dump = start_dump(empty, "pg_dump")
@@ -82,8 +91,29 @@ def test_no_migration_begins_while_a_dump_runs(empty: Target) -> None:
         dump.communicate(timeout=60)
     finally:
         dump.kill()
+    gone(empty)
     core.roll_back()
     assert rows_in(text) == {"t_1": 5, "big": 20000}
+
+
+@pytest.mark.majors(18)
+@pytest.mark.no_role("the order of two looks, whoever looks")
+def test_a_dump_that_begins_while_the_lease_is_taken_is_seen_too_and_the_lease_given_back(
+    empty: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty.execute("CREATE TABLE t_1 (id int)")
+    core, take_lease = Core(empty, VALUES), Journal.take_lease
+    with ExitStack() as begun:
+
+        def while_a_dump_begins(journal: Journal, *arguments: Any) -> Any:
+            begun.enter_context(closing(empty.server.connect(empty.name, application_name="pg_dump")))
+            return take_lease(journal, *arguments)
+
+        monkeypatch.setattr(Journal, "take_lease", while_a_dump_begins)
+        with pytest.raises(JournalError, match="A dump of this database is running"):
+            core.apply()
+    assert empty.value(f"SELECT count(*) FROM {JOURNAL}.lease") == 0
+    assert journaled(empty) == []
 
 
 @pytest.mark.majors(15, 18)

@@ -159,7 +159,7 @@ def test_hostile_names_by_the_playbooks(hostile: Target, tmp_path: Path) -> None
     assert disagreements(hostile, [TARGET, OTHER], SOURCE) == []
     assert differing(before.rows, contents(hostile)) == {}
     playbooks.run("verify", table_migration_content=True).ok()
-    assert Core(hostile, _values()).left() == []
+    assert playbooks.run("phase2").ok().changed == 0
     playbooks.run("rollback").ok()
     require_same(before, state(hostile))
 

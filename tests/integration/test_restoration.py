@@ -32,6 +32,15 @@ LATER = ("DELETE FROM public.orders WHERE id > 10", "DROP TABLE public.notes", "
 NAMES = "SELECT datname FROM pg_database WHERE datname LIKE %s ORDER BY 1"
 
 
+class Swapping(MortalDatabase):
+    """A connection of the swap. What ends sessions beside it, more often the longer it takes, does not count."""
+
+    @staticmethod
+    def _count() -> None:
+        if threading.current_thread() is threading.main_thread():
+            MortalDatabase._count()
+
+
 @pytest.fixture
 def live(server: Server) -> Iterator[Target]:
     """A database, as it is when it is backed up; its name is dropped with all that was made of it."""
@@ -183,7 +192,7 @@ def test_a_prepared_transaction_is_in_the_way_and_named(live: Target, tmp_path: 
 def test_clients_that_come_back_at_once_do_not_keep_it_from_being_swapped(live: Target, tmp_path: Path) -> None:
     directory = backups.take(live, tmp_path)
     live.execute(*LATER)
-    enough, seen = threading.Event(), []
+    enough, seen = threading.Event(), [rows(live)]
 
     def come_back() -> None:
         while not enough.is_set():
@@ -201,13 +210,13 @@ def test_clients_that_come_back_at_once_do_not_keep_it_from_being_swapped(live: 
         enough.set()
         for client in clients:
             client.join()
-    assert set(seen) <= {10, 40}, "each read the old database or the new one"
+    assert set(seen) <= {10, 40}, "each reads the old database or the new one"
     assert rows(live) == 40
 
 
 def test_killed_at_any_statement_the_database_is_the_old_one_or_the_new_one(live: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     live.execute(*LATER)
-    monkeypatch.setattr(restoration, "Database", MortalDatabase)
+    monkeypatch.setattr(restoration, "Database", Swapping)
     other, new, kept = settings(live).in_database("postgres"), f"{live.name}_restoring_0", f"{live.name}_before_restore_0"
     seen = []
     for statements in range(30):

@@ -243,3 +243,33 @@ def test_column_privileges_of_a_view_are_compared_with_those_of_its_table(family
     assert problems() == [("hidden", "has other column privileges than its table")]
     family.execute("REVOKE SELECT (secret) ON public.hidden FROM ro_web")
     core.roll_back()
+
+
+PAIR = """
+DROP SCHEMA IF EXISTS up CASCADE; CREATE SCHEMA up; GRANT USAGE ON SCHEMA up TO PUBLIC; CREATE TABLE up.t (id int, secret text);
+CREATE VIEW public.t AS SELECT * FROM up.t;
+"""
+PLAIN = "GRANT {what} ON {on} TO ro_web; "
+GRANTABLE = "GRANT {what} ON {on} TO ro_web WITH GRANT OPTION; "
+ANOTHER = "GRANT {what} ON {on} TO ro_late WITH GRANT OPTION; "
+BY_ANOTHER = ANOTHER + "SET ROLE ro_late; GRANT {what} ON {on} TO ro_web; RESET ROLE; "
+
+
+@pytest.mark.no_role("two relations are compared, whoever compares them")
+@pytest.mark.parametrize(("what", "word"), [("SELECT", "other privileges"), ("SELECT (id)", "other column privileges")])
+def test_a_privilege_or_a_grant_option_that_only_a_table_or_only_its_view_has_is_seen(family: Target, what: str, word: str) -> None:
+    for here, there, differs in (
+        (PLAIN, "", True),
+        (PLAIN, PLAIN, False),
+        (GRANTABLE, PLAIN, True),
+        (GRANTABLE, GRANTABLE, False),
+        (BY_ANOTHER + GRANTABLE, BY_ANOTHER + PLAIN, True),
+        # Two have granted it, one of them with grant option: that is the same as once, with grant option.
+        (BY_ANOTHER + GRANTABLE, ANOTHER + GRANTABLE, False),
+    ):
+        for first, second in (("up.t", "public.t"), ("public.t", "up.t")):
+            family.execute(PAIR, here.format(what=what, on=first) + there.format(what=what, on=second))
+            oid = family.value("SELECT 'up.t'::regclass::oid::bigint")
+            with Core(family, VALUES).connect() as database:
+                found = view_problems(database, "public", [oid])
+            assert found == ([("t", f"has {word} than its table")] if differs else []), (here, first)

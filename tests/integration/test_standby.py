@@ -83,11 +83,14 @@ def test_a_standby_that_is_behind_is_named_and_waited_for(pair: tuple[Core, Targ
     assert disagreements(core.target, SHOP_TARGETS) == []
 
 
-def _replayed(copy: Target) -> bool:
-    """Whether the last move has arrived. This question, too, may be in the way of replay and be cancelled; then it is asked again."""
+def _replayed(core: Core, copy: Target) -> bool:
+    """Whether all has arrived. This question, too, may be in the way of replay and be cancelled, or its session as it begins; then it is
+    asked again. Once all has arrived nothing is left that could cancel anything."""
+    written = core.target.value("SELECT pg_current_wal_lsn()")
     try:
-        return bool(copy.value("SELECT to_regclass('past.notes') IS NOT NULL"))
-    except psycopg2.errors.SerializationFailure:
+        replayed = copy.value(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+        return bool(replayed and copy.value("SELECT to_regclass('past.notes') IS NOT NULL"))
+    except (psycopg2.errors.SerializationFailure, psycopg2.OperationalError):
         return False
 
 
@@ -98,7 +101,7 @@ def test_short_readers_on_a_standby_see_no_error_while_the_moves_are_replayed(pa
     with connection.cursor() as cursor, Reader(copy, "public", "orders") as reader:
         cursor.execute("SELECT count(*) FROM public.customers")
         core.apply()
-        wait_until(lambda: _replayed(copy), "the standby has replayed everything")
+        wait_until(lambda: _replayed(core, copy), "the standby has replayed everything")
     connection.close()
     # Once replay has waited for as long as it may, the standby cancels whoever is in its way at that moment, however short; that is
     # PostgreSQL's own, and says so. What a move must not cause is a name that is missing.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.integration.databases import Target
 from tests.integration.evidence import State, differing, disagreements, journaled, require_same, require_same_schema, state
 from tests.integration.head_start import moved
 from tests.integration.placements import sample_steps
-from tests.integration.playbooks import Playbooks
+from tests.integration.playbooks import Playbooks, files_in
 
 TARGETS = ("tenant_shared", "tenant_kct", "analytics")
 pytestmark = pytest.mark.playbook
@@ -65,14 +63,10 @@ def test_check_mode_writes_nothing_and_shows_the_sql(playbooks: Playbooks) -> No
 
 def _only_looked_at(playbooks: Playbooks, name: str) -> None:
     """Check mode in the middle of a migration: the database and the artifacts stay as they are."""
-    before, files = state(playbooks.target), _files(playbooks.artifacts)
+    before, files = state(playbooks.target), files_in(playbooks.artifacts)
     playbooks.run(name, check=True).ok()
     require_same(before, state(playbooks.target))
-    assert _files(playbooks.artifacts) == files
-
-
-def _files(directory: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+    assert files_in(playbooks.artifacts) == files
 
 
 def test_there_and_back(playbooks: Playbooks) -> None:

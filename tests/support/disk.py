@@ -55,11 +55,17 @@ class SmallDisk:
         subprocess.run(["umount", str(self.root)], check=True)
         self.root.rmdir()
 
-    def fill(self) -> None:
-        """Leave not a byte."""
-        with contextlib.suppress(OSError), (self.root / FILLER).open("ab", buffering=0) as file:
-            while True:
-                file.write(b"\0" * 4096)
+    def fill(self, but: int = 0) -> None:
+        """Leave not a byte.
+
+        :param but: how many bytes stay free, a multiple of a page's.
+        """
+        with (self.root / FILLER).open("ab", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * 4096)
+            if but:
+                file.truncate(file.tell() - but)
 
     def empty(self) -> None:
         """Make room again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -132,12 +133,51 @@ def test_it_stops_when_it_is_told_to(tmp_path: Path) -> None:
 
 def test_ctrl_c_on_the_one_who_asks_stops_it(tmp_path: Path) -> None:
     start(tmp_path / "job", lambda progress: endless(progress, tmp_path))
-    interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    interrupt.start()
+    asked = tmp_path / "job" / "asked"
+    os.utime(asked, ns=(1, 1))
+
+    def interrupt() -> None:
+        until(lambda: asked.stat().st_mtime_ns != 1)  # a question: by now a signal ends it, and not the tests
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(Stopped):
         poll(tmp_path / "job", LONG_S)
+    thread.join()
     assert (tmp_path / "cleaned").exists()
     assert not is_running(tmp_path / "job")
+
+
+def test_the_end_of_whoever_has_begun_to_ask_stops_it(tmp_path: Path) -> None:
+    """As after kill -9 of ansible-playbook: the module that waits has another parent from then on."""
+    start(tmp_path / "job", lambda progress: endless(progress, tmp_path))
+    asked = tmp_path / "job" / "asked"
+    os.utime(asked, ns=(1, 1))
+    parent = os.fork()
+    if parent == 0:
+        if os.fork() == 0:
+            with contextlib.suppress(Stopped):
+                poll(tmp_path / "job", LONG_S)
+            os._exit(0)
+        until(lambda: asked.stat().st_mtime_ns != 1)
+        os._exit(0)
+    os.waitpid(parent, 0)
+    until(lambda: not is_running(tmp_path / "job"))
+    with pytest.raises(Stopped, match="told to stop"):
+        poll(tmp_path / "job", 0.0)
+
+
+def test_a_terminal_that_is_closed_does_not_end_it(tmp_path: Path) -> None:
+    start(tmp_path / "job", lambda progress: endless(progress, tmp_path))
+    begun = tmp_path / "begun"
+    until(lambda: begun.exists() and bool(begun.read_text()))
+    for number in (signal.SIGHUP, signal.SIGINT):
+        os.kill(int(begun.read_text()), number)
+    assert background.stop(tmp_path / "job")
+    assert (tmp_path / "cleaned").exists(), "it was ended by the signal"
+    with pytest.raises(Stopped, match="told to stop"):
+        poll(tmp_path / "job", 0.0)
 
 
 def test_a_killed_one_is_told_from_one_that_works(tmp_path: Path) -> None:
@@ -160,10 +200,17 @@ def test_a_second_one_in_the_same_place_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_job_has_left_there_is_not_this_one_s_answer(tmp_path: Path) -> None:
+    def work(progress: Progress) -> dict[str, Any]:
+        until((tmp_path / "go on").exists)
+        progress.check()
+        return {"second": True}
+
     start(tmp_path / "job", lambda _: {"first": True})
     assert poll(tmp_path / "job", LONG_S).result == {"first": True}
     background.stop(tmp_path / "job")
-    start(tmp_path / "job", lambda _: {"second": True})
+    start(tmp_path / "job", work)
+    assert poll(tmp_path / "job", 0.0) == State(True)
+    (tmp_path / "go on").touch()
     assert poll(tmp_path / "job", LONG_S).result == {"second": True}
 
 

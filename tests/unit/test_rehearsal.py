@@ -122,6 +122,25 @@ def test_the_plan_of_a_copy_has_the_steps_of_its_original_under_other_oids() -> 
     assert step_digests(copied) == step_digests(plan)
 
 
+def test_in_the_facts_of_a_step_names_count_and_not_oids_and_what_undoes_it_counts_too() -> None:
+    plan = a_plan()
+    move = next(step for step in plan.steps if step.id == "move:public.orders")
+    here, there = plan.catalog.tables[0].oid, plan.catalog.tables[1].oid
+
+    def digest(catalog: Catalog, **changes: Any) -> str:
+        return step_digests(replace(plan, catalog=catalog, steps=(replace(move, **changes),)))[move.id]
+
+    copied = other_oids(plan.catalog)
+    for part, ours, theirs, another in (
+        ("publications", [["all", here]], [["all", copied.tables[0].oid]], [["all", there]]),
+        ("settled", [here], [copied.tables[0].oid], [there]),
+    ):
+        expected = digest(plan.catalog, detail={**move.detail, part: ours})
+        assert digest(copied, detail={**move.detail, part: theirs}) == expected
+        assert digest(plan.catalog, detail={**move.detail, part: another}) != expected
+    assert digest(plan.catalog, undo=(*move.undo, "SELECT 1")) != digest(plan.catalog)
+
+
 @pytest.mark.parametrize(
     ("tables", "word"),
     [

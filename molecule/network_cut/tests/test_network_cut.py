@@ -25,10 +25,13 @@ testinfra_hosts = WRITERS
 # Of the boundaries of nine steps, three a step: those of one in the middle. The integration tests make every cut at every boundary,
 # by a network namespace of the server's own.
 BEFORE_BEGIN, BEFORE_COMMIT, BEHIND_COMMIT = 12, 13, 14
-SLOW_COMMIT_S = 3
+# A commit that lasts until a row says that it may go on. Each statement of the loop sees what is committed by then.
 SLOW = f"""
-CREATE FUNCTION {JOURNAL}.slowly() RETURNS trigger LANGUAGE plpgsql AS
-  'BEGIN PERFORM pg_catalog.pg_sleep({SLOW_COMMIT_S}); RETURN NULL; END';
+CREATE TABLE {JOURNAL}.go_on (it bool);
+CREATE FUNCTION {JOURNAL}.slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  WHILE NOT EXISTS (SELECT FROM {JOURNAL}.go_on) LOOP PERFORM pg_catalog.pg_sleep(0.1); END LOOP;
+  RETURN NULL;
+END $$;
 CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON {JOURNAL}.step DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW WHEN (NEW.id = '%s') EXECUTE FUNCTION {JOURNAL}.slowly();
 """
@@ -73,6 +76,7 @@ def test_a_cable_that_is_pulled_while_a_commit_is_carried_out(core: FatedCore) -
     finally:
         pulled.join()
         fault.heal(core.target)
+        core.target.execute(f"INSERT INTO {JOURNAL}.go_on VALUES (true)")
     wait_until(lambda: not _committing(core.target), "the server is through with it")
     assert (caught.value.step_id, caught.value.connection_lost) == (slow, True)
     assert disagreements(core.target, SHOP_TARGETS) == []
