@@ -46,7 +46,7 @@ test-unit: setup-dev ## The pure parts, without a server (seconds)
 
 .PHONY: test-integration
 test-integration: setup-dev setup-servers ## The real playbooks on real servers, 15, 16 and 18
-	$(BIN)/pytest tests/integration -n $(PYTEST_WORKERS) --dist loadgroup
+	$(BIN)/pytest tests/integration -n $(PYTEST_WORKERS) --dist loadgroup --durations 15
 
 .PHONY: lab
 lab: setup-dev setup-lab ## Bring up ten Debian hosts with systemd, and say what to try on them
@@ -79,7 +79,7 @@ test-property: setup-dev setup-servers ## 200 generated schemas there and back o
 
 .PHONY: test-property-long
 test-property-long: setup-dev setup-servers ## 1,000 of them, others every time
-	MULTISCHEMA_PROPERTY_CASES=1000 MULTISCHEMA_PROPERTY_SEED=random $(BIN)/pytest tests/property -n $(PYTEST_WORKERS)
+	MULTISCHEMA_PROPERTY_CASES=1000 MULTISCHEMA_PROPERTY_SEED=random $(BIN)/pytest tests/property -n $(PYTEST_WORKERS) --timeout 3600
 
 .PHONY: clean
 clean: ## Stop the sandbox server and remove what demo and tests have made (not other environments' artifacts)
