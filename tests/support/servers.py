@@ -40,6 +40,7 @@ __all__ = ["Server", "ServerError", "find_binaries", "free_port"]
 
 SETTINGS_FILE = "multischema.conf"
 SOCKET_DIR_PREFIX = "ms-"
+CONNECT_TIMEOUT_S = 30  # a server that lives answers at once; one that has been stopped never does
 
 DEFAULT_SETTINGS: dict[str, str] = {
     "listen_addresses": "127.0.0.1",
@@ -243,7 +244,8 @@ class Server:
     def connect(self, database: str = "postgres", **options: Any) -> Connection:
         """Return a psycopg2 connection over TCP; ``options`` (user, password, …) go before the superuser's."""
         given: dict[str, Any] = {"host": self.host, "port": self.port, "user": self.user, "password": self.password}
-        connection: Connection = psycopg2.connect(**(given | {"dbname": database} | options))
+        given |= {"dbname": database, "connect_timeout": CONNECT_TIMEOUT_S}
+        connection: Connection = psycopg2.connect(**(given | options))
         return connection
 
     def execute(self, query: sql.Composable | str, database: str = "postgres") -> None:
