@@ -78,8 +78,8 @@ test-property: setup-dev setup-servers ## 200 generated schemas there and back o
 	$(BIN)/pytest tests/property -n $(PYTEST_WORKERS)
 
 .PHONY: test-property-long
-test-property-long: setup-dev setup-servers ## 1,000 of them, others every time
-	MULTISCHEMA_PROPERTY_CASES=1000 MULTISCHEMA_PROPERTY_SEED=random $(BIN)/pytest tests/property -n $(PYTEST_WORKERS) --timeout 3600
+test-property-long: setup-dev setup-servers ## 1,000 of them and 100 backups, others every time
+	MULTISCHEMA_PROPERTY_CASES=1000 MULTISCHEMA_BACKUP_CASES=100 MULTISCHEMA_PROPERTY_SEED=random $(BIN)/pytest tests/property -n $(PYTEST_WORKERS) --timeout 3600
 
 .PHONY: clean
 clean: ## Stop the sandbox server and remove what demo and tests have made (not other environments' artifacts)

@@ -102,7 +102,7 @@ def test_the_server_s_own_programs_come_before_others_of_their_version(monkeypat
 def test_programs_that_only_the_server_speaks_of_are_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     offer(monkeypatch, install(tmp_path / "other", "18.1"))
     own = install(tmp_path / "own", "18.4")
-    monkeypatch.setattr(client_tools.os, "geteuid", lambda: 12345)  # what is there belongs to somebody who is neither us nor root
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)  # what is there belongs to somebody who is neither us nor root
     trusted = os.stat(own).st_uid == 0
     assert find_tools(180004, DUMPING, own=own).versions["pg_dump"] == ("18.4" if trusted else "18.1")
     if trusted:
