@@ -70,7 +70,7 @@ faults: setup-dev setup-servers ## Make every fault at every boundary of every s
 	MULTISCHEMA_FAULTS_PAGE=1 $(BIN)/pytest tests/integration/test_fault_matrix.py tests/integration/test_fault_sample.py -n $(PYTEST_WORKERS)
 
 .PHONY: bench
-bench: setup-dev ## Measure the core beside plain scripts, and write docs/benchmarks.md (BENCH_TABLES=100,1000 for a quick run)
+bench: setup-dev ## Measure the core beside plain scripts and pg_dump, and write docs/benchmarks.md (BENCH_PARTS=tables or backups for a part)
 	$(BIN)/python -m tests.benchmark
 
 .PHONY: test-property
