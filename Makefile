@@ -70,7 +70,7 @@ faults: setup-dev setup-servers ## Make every fault at every boundary of every s
 	MULTISCHEMA_FAULTS_PAGE=1 $(BIN)/pytest tests/integration/test_fault_matrix.py tests/integration/test_fault_sample.py -n $(PYTEST_WORKERS)
 
 .PHONY: bench
-bench: setup-dev ## Measure the core beside plain scripts, and write docs/benchmarks.md (BENCH_TABLES=100,1000 for a quick run)
+bench: setup-dev ## Measure the core beside plain scripts and pg_dump, and write docs/benchmarks.md (BENCH_PARTS=tables or backups for a part)
 	$(BIN)/python -m tests.benchmark
 
 .PHONY: test-property
@@ -78,8 +78,8 @@ test-property: setup-dev setup-servers ## 200 generated schemas there and back o
 	$(BIN)/pytest tests/property -n $(PYTEST_WORKERS)
 
 .PHONY: test-property-long
-test-property-long: setup-dev setup-servers ## 1,000 of them, others every time
-	MULTISCHEMA_PROPERTY_CASES=1000 MULTISCHEMA_PROPERTY_SEED=random $(BIN)/pytest tests/property -n $(PYTEST_WORKERS) --timeout 3600
+test-property-long: setup-dev setup-servers ## 1,000 of them and 100 backups, others every time
+	MULTISCHEMA_PROPERTY_CASES=1000 MULTISCHEMA_BACKUP_CASES=100 MULTISCHEMA_PROPERTY_SEED=random $(BIN)/pytest tests/property -n $(PYTEST_WORKERS) --timeout 3600
 
 .PHONY: clean
 clean: ## Stop the sandbox server and remove what demo and tests have made (not other environments' artifacts)

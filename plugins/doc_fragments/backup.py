@@ -42,7 +42,10 @@ options:
     description: File on the host with the private key of age, for an encrypted backup.
     type: path
   tools_directory:
-    description: Where PostgreSQL's programs are; looked for in C(PATH) and in the usual places by default.
+    description:
+      - Where PostgreSQL's programs are.
+      - By default the server's own, where they are on this machine and the role may read C(pg_config), else those in C(PATH) or where
+        packages put them.
     type: path
   jobs:
     description: Tables that are restored side by side, where the format allows it.

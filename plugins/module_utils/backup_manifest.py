@@ -15,7 +15,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.content import C
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import moment, sealed, unsealed
 
-FORMAT = 1
+FORMAT = 2
 KIND = "dbops.multischema.backup"
 MANIFEST = "manifest.json"
 GLOBALS = "globals.sql"  # roles and tablespaces, as pg_dumpall --globals-only writes them; with .age behind it where encrypted

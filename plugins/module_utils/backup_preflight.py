@@ -18,7 +18,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
     NONE,
     ClientTools,
     choose_compression,
-    find_tools,
+    tools_for,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.content import tables_of
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity, identity_of
@@ -152,7 +152,7 @@ def examine(database: Database, request: Request) -> Examined:
         "SELECT current_setting('server_version'), current_setting('server_version_num')::int, "
         "pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
     )[0]
-    tools = find_tools(number, DUMPING, request.tools_directory)
+    tools = tools_for(database, DUMPING, request.tools_directory)
     compression = NONE if request.dump_format == PLAIN else choose_compression(tools, request.compression)
     _require_age(request.recipients)
     identity = identity_of(database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,9 +13,16 @@ from ansible_collections.dbops.multischema.plugins.module_utils.background impor
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below, read_backup
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, PG_DUMP, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, verify
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import RESTORING, SERVING, find_tools
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
+    RESTORING,
+    SERVING,
+    ClientTools,
+    find_tools,
+    own_directory,
+    tools_for,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.restoration import look_ahead, restore
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import Restoring
@@ -64,36 +72,43 @@ class Figures:
         self._progress.say(read=tables)
 
 
-def run_trial(directory: Path, options: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+def run_trial(directory: Path, options: Mapping[str, Any], live: ConnectionSettings, progress: Progress) -> dict[str, Any]:
     """Verify one backup.
 
     :param options: of the module.
+    :param live: the database that it is a backup of; it need not be there any more.
     :returns: plain data: ``manifest``'s name, the verdict, whether anything was written.
     """
     manifest = read_backup(directory)
     figures = Figures(progress, manifest)
     with Watch(progress.check) as watch:
-        trial = make_trial(manifest, options, figures, watch)
+        trial = make_trial(manifest, options, live, figures, watch)
         judged, changed = verify(directory, options["method"], trial, again=options["again"], hashed=figures.hashed)
     assert judged.verdict is not None  # noqa: S101  that is what verify is for
     return {"changed": changed, "name": judged.name, "verdict": asdict(judged.verdict), "database": judged.database.name}
 
 
-def make_trial(manifest: Manifest, options: Mapping[str, Any], figures: Figures, watch: Watch) -> Trial | None:
+def make_trial(manifest: Manifest, options: Mapping[str, Any], live: ConnectionSettings, figures: Figures, watch: Watch) -> Trial | None:
     """The programs, and where to restore; None where that is not asked for."""
     if options["method"] != BY_RESTORE:
         return None
     scratch = parse_url(options["scratch_url"]) if options.get("scratch_url") else None
-    version = manifest.server_version_num
-    wanted: tuple[str, ...] = (*RESTORING, PG_DUMP)
-    if scratch is None:
-        wanted += SERVING
-    else:
-        with Database(scratch, "verification") as database:
-            version = max(version, int(database.value("SELECT current_setting('server_version_num')::int")))
-    tools = find_tools(version, wanted, options.get("tools_directory") or "")
+    tools = _tools(manifest, scratch, live, options.get("tools_directory") or "")
     restoring = Restoring(tools, options["jobs"], options.get("age_identity") or "", seen=figures.loading, watch=watch)
     return Trial(restoring, Path(options["scratch_directory"]), scratch, read=figures.read)
+
+
+def _tools(manifest: Manifest, scratch: ConnectionSettings | None, live: ConnectionSettings, directory: str) -> ClientTools:
+    """Programs that can restore it on a named server, or on a throwaway one that they make."""
+    wanted = (*RESTORING, PG_DUMP)
+    if scratch is not None:
+        with Database(scratch, "verification") as database:
+            return tools_for(database, wanted, directory, manifest.server_version_num)
+    own = ""
+    if not directory:
+        with contextlib.suppress(MultischemaError), Database(live, "verification") as database:  # a backup outlives its server
+            own = own_directory(database)
+    return find_tools(manifest.server_version_num, (*wanted, *SERVING), directory, own)
 
 
 def run_restoration(directory: Path, options: Mapping[str, Any], settings: ConnectionSettings, progress: Progress) -> dict[str, Any]:
@@ -107,8 +122,8 @@ def run_restoration(directory: Path, options: Mapping[str, Any], settings: Conne
     prospect = look_ahead(directory, settings, maintenance, foreign=options["foreign"], seen=figures.hashed)
     with Watch(progress.check) as watch:
         with Database(settings, "restore") as database:
-            version = int(database.value("SELECT current_setting('server_version_num')::int"))
-        tools = find_tools(max(version, prospect.manifest.server_version_num), (*RESTORING, PG_DUMP), options.get("tools_directory") or "")
+            named, version = options.get("tools_directory") or "", prospect.manifest.server_version_num
+            tools = tools_for(database, (*RESTORING, PG_DUMP), named, version)
         restoring = Restoring(
             tools,
             options["jobs"],

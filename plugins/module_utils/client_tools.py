@@ -1,7 +1,8 @@
 """PostgreSQL's own programs on the host: which of them are there, of which version, and how they are told where to connect.
 
 A dump is made by programs of the server's major version or a newer one: an older ``pg_dump`` refuses, as it cannot know what a
-newer server has.
+newer server has. The server's own are taken before others where they are on this machine: they are of just its version, and what
+a newer version writes an older server need not understand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
 PG_DUMP, PG_DUMPALL, PG_RESTORE, PSQL = "pg_dump", "pg_dumpall", "pg_restore", "psql"
 INITDB, PG_CTL = "initdb", "pg_ctl"
@@ -28,6 +30,10 @@ _INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 _WRAPPER = "pg_wrapper"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?(\S*)")
 _ANSWER_S = 30.0  # for --version of a program on a loaded host
+# The view pg_config (manual, 53.7) is for superusers and whom they grant it. Two statements: a function that may not be run is an error
+# even in a branch that is not.
+_MAY_ASK = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_config()', 'EXECUTE')"
+_OWN_DIRECTORY = "SELECT setting FROM pg_catalog.pg_config() WHERE name = 'BINDIR'"
 _METHODS_SINCE = 16  # pg_dump --compress=METHOD:LEVEL; before that only a level of gzip
 # libpq's environment variables (manual, 34.15) for what a connection may be made of (`connection.PASSED_ON`).
 _VARIABLES = {
@@ -94,28 +100,69 @@ class ClientTools:
         return ["--compress=0" if method == NONE else f"--compress={level or 6}"]
 
 
-def find_tools(server_version_num: int, wanted: Sequence[str], directory: str = "") -> ClientTools:
+def own_directory(database: Database) -> str:
+    """Where a server says that its own programs are; empty where this role may not ask."""
+    return str(database.value(_OWN_DIRECTORY) or "") if database.value(_MAY_ASK) else ""
+
+
+def tools_for(database: Database, wanted: Sequence[str], directory: str = "", at_least: int = 0) -> ClientTools:
+    """Programs for the server of a session: like :func:`find_tools`, for its version.
+
+    :param at_least: or for this one where it is newer, as 150018: that of a dump which is restored there.
+    """
+    version = int(database.value("SELECT current_setting('server_version_num')::int"))
+    return find_tools(max(version, at_least), wanted, directory, "" if directory else own_directory(database))
+
+
+def find_tools(server_version_num: int, wanted: Sequence[str], directory: str = "", own: str = "") -> ClientTools:
     """Programs of the server's major version, else of the next newer one that is there.
 
     :param server_version_num: as the server says it, 150018.
     :param wanted: programs that must be there, all in one directory.
     :param directory: where to look; empty for everywhere where they usually are.
+    :param own: where the server says that its own are (:func:`own_directory`). Of several of one version they are taken, where they are on
+        this machine at all.
     :raises MultischemaError: when there are none; says what was found.
     """
     major = server_version_num // 10000
-    found = [tools for tools in map(_look, [directory] if directory else _directories(wanted[0])) if tools]
+    found = [tools for tools in map(_look, _places(wanted[0], directory, own)) if tools]
     complete = [tools for tools in found if all(name in tools.versions for name in wanted)]
-    fitting = sorted((tools for tools in complete if tools.major >= major), key=lambda tools: tools.major)
+    fitting = sorted((tools for tools in complete if tools.major >= major), key=lambda tools: (tools.major, str(tools.directory) != own))
     if fitting:
         return fitting[0]
     there = ", ".join(f"{_described(tools, wanted)} in {tools.directory}" for tools in found) or "none"
+    elsewhere = "" if directory or any(str(tools.directory) == own for tools in found) else _where_its_own_are(own)
     raise MultischemaError(
         f"The server is PostgreSQL {major}, and there is no {_and(wanted)} of version {major} or newer "
-        f"{'in ' + directory if directory else 'on this host'}; found: {there}.",
+        f"{'in ' + directory if directory else 'on this host'}; found: {there}.{elsewhere}",
         "An older program does not know what a newer server can hold, and refuses to dump or restore it.",
         f"Install postgresql-client-{major} (Debian and Ubuntu; initdb is in postgresql-{major}), or set backup_tools_directory to "
         "where the programs are.",
     )
+
+
+def _where_its_own_are(own: str) -> str:
+    """What is known of them, where they could not be taken."""
+    if own:
+        return f" The server has its own in {own}, and this host has none there that this user may trust."
+    return " Where the server's own are, this role may not ask it (pg_config)."
+
+
+def _places(program: str, directory: str, own: str) -> list[str]:
+    if directory:
+        return [directory]
+    return list(dict.fromkeys([*([own] if own and _of_an_administrator(own) else []), *_directories(program)]))
+
+
+def _of_an_administrator(directory: str) -> bool:
+    """Whether what lies there may be run because a server says so: root or this user has put it there.
+
+    A server's superuser is not always one of this machine, and must not become one by naming a directory of his own.
+    """
+    try:
+        return os.stat(directory).st_uid in (0, os.geteuid())
+    except OSError:
+        return False
 
 
 def _described(tools: ClientTools, wanted: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """The content of a database by name, so that it can be compared with a copy: digests of every table's rows, sequences, large objects.
 
 `fingerprint.py` compares a database with itself, by OID. In a copy every OID is another one, and a row's hash by its types
-may be, too (an enum's value hashes by OID); so rows are hashed as text here, under settings that leave nothing to a server.
+may be, too; so rows are hashed by what is the same everywhere (`row_digest.py`), under settings that leave nothing to a server.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, comma, qualified, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.row_digest import row_digest
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
 # How values are written as text, as pg_dump sets it (pg_dump.c, setup_connection); an empty path qualifies what regclass and
 # its like write. Without row security an error comes rather than some of the rows.
@@ -41,13 +42,12 @@ SELECT n.nspname, c.relname, pg_catalog.pg_sequence_last_value(c.oid)
 """
 # By name: in a copy the columns of an inheritance child may stand in another order.
 _COLUMNS = """
-SELECT a.attname
+SELECT a.attname, a.atttypid::bigint
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname
 """
-# A sum, not an exclusive or: two equal rows must not cancel each other. The seed is any number but 0.
+# A sum, not an exclusive or: two equal ones must not cancel each other. The seed is any number but 0.
 _SEED = 1836411252
-_DIGEST = f"SELECT count(*), sum(pg_catalog.hashtextextended(ROW({{}})::text, {_SEED}))::text FROM ONLY {{}} AS multischema_row"
 _LARGE_OBJECTS = (
     f"SELECT count(*), sum(pg_catalog.hashtextextended(pg_catalog.lo_get(m.oid)::text, {_SEED}))::text "
     "FROM pg_catalog.pg_largeobject_metadata m"
@@ -124,9 +124,9 @@ def read_table(database: Database, schema: str, name: str) -> TableContent:
 
     :raises ServerRefused: where rows cannot be read, row security included.
     """
-    columns = [Name("multischema_row", column) for (column,) in database.rows(_COLUMNS, (schema, name))]
+    columns = [(str(column), int(type_)) for column, type_ in database.rows(_COLUMNS, (schema, name))]
     try:
-        rows, digest = database.rows(statement(_DIGEST, comma(columns), Name(schema, name)))[0]
+        rows, digest = database.rows(row_digest(schema, name, columns))[0]
     except ServerRefused as error:
         raise ServerRefused(
             f"The rows of {qualified(schema, name)} cannot be read: {error.found}",

@@ -42,6 +42,8 @@ class ContentReader:
             self._database.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self._database.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
             self._database.execute(SETTINGS)
+            # One process and no more: others have work to do, the dump first of all.
+            self._database.execute("SET LOCAL max_parallel_workers_per_gather = 0")
         except BaseException:
             self._database.close()
             raise

@@ -6,7 +6,6 @@ whole server and are there already; settings of the database and of roles in it 
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 import subprocess
@@ -15,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_guard import announce_rehearsal
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
     NONE,
     PG_DUMP,
     PG_RESTORE,
     ClientTools,
     connection_string,
-    find_tools,
     libpq_environment,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import JOURNAL_SCHEMA
@@ -44,6 +43,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 from ansible_collections.dbops.multischema.plugins.module_utils.program_run import Program, wait
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, role, statement
 
+TOOLS = (PG_DUMP, PG_RESTORE)
 MARK = "dbops.multischema: a scratch copy of "  # how the comment of a copy begins
 DUMP_LOCK_WAIT_MS = 10_000  # a dump that waits for a lock lets nobody else have it
 WATCH_S = 1.0
@@ -51,10 +51,6 @@ NEEDED_TIMES = 2  # the copy itself, and what is written to WAL of it
 _NAME = re.compile(r".*_rehearsal_[0-9a-f]{8}\Z", re.DOTALL)
 _MIB, _GIB = 1 << 20, 1 << 30
 
-_OWN_PROGRAMS = """
-SELECT CASE WHEN has_function_privilege('pg_catalog.pg_config()', 'EXECUTE')
-            THEN (SELECT setting FROM pg_catalog.pg_config() WHERE name = 'BINDIR') END
-"""
 _CREATORS = """
 SELECT DISTINCT COALESCE(r.rolname, 'PUBLIC')
   FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
@@ -116,22 +112,6 @@ def require_space(room: Room, checked: bool) -> None:
         )
 
 
-def tools_for(database: Database, directory: str) -> ClientTools:
-    """pg_dump and pg_restore for a server.
-
-    Its own, where they are on this machine and this role may ask: a restore by a newer version may say what the server does not know.
-
-    :param directory: where to look; empty for everywhere.
-    :raises MultischemaError: when there are none.
-    """
-    version, wanted = int(database.value("SELECT current_setting('server_version_num')::int")), (PG_DUMP, PG_RESTORE)
-    own = database.value(_OWN_PROGRAMS) if not directory else None
-    if own:
-        with contextlib.suppress(MultischemaError):  # of another machine, or of one of its parts
-            return find_tools(version, wanted, own)
-    return find_tools(version, wanted, directory)
-
-
 # --- make it ---
 
 
@@ -152,9 +132,11 @@ def make_copy(settings: ConnectionSettings, name: str, tools: ClientTools, watch
     :param name: of the copy, from :func:`new_name`.
     :param watcher: is told ``bytes`` and ``of``.
     :raises CopyFailed: when it cannot be made; nothing of it is left.
+    :raises JournalError: when tables of the original are being moved.
     """
     started = time.monotonic()
-    with Database(settings, "copy") as original:
+    with Database(settings, "rehearsal's copy") as original:
+        announce_rehearsal(original)  # for as long as this session lasts
         shape, belongings = read_shape(original), read_belongings(original)
         creators = [row[0] for row in original.rows(_CREATORS)]
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.program_run import CannotStart, Program
+from ansible_collections.dbops.multischema.plugins.module_utils.restore_order import restore_order
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 
 COMPLETE = b"-- PostgreSQL database dump complete"
@@ -104,8 +106,37 @@ class Restoring:
         if manifest.recipients:
             self._stream(directory, manifest, command, settings)
             return
-        source = _archive(directory, manifest)
-        with self._started([*command, "-j", str(self.jobs), str(source)], settings) as child:
+        if self.jobs > 1:
+            self._side_by_side(command, str(_archive(directory, manifest)), settings)
+            return
+        self._finished([*command, str(_archive(directory, manifest))], settings)
+
+    def _side_by_side(self, command: list[str], archive: str, settings: ConnectionSettings) -> None:
+        """Restore with several connections: all rows, then what several can make, then the rest by one connection.
+
+        Left to itself, pg_restore makes a foreign key of a partitioned table once nothing is to be loaded into that table; but its rows
+        are in its partitions, and may not be there yet. Then a row is checked before the row that it refers to has come, or as a role that
+        has not yet been given the right to look; or two connections wait for each other (`restore_order`).
+        """
+        jobs = f"--jobs={self.jobs}"
+        together, alone = restore_order(list(self._listed(archive, "pre-data", "data")), list(self._listed(archive, "post-data")))
+        self._finished([*command, jobs, "--section=pre-data", "--section=data", "--no-privileges", archive], settings)
+        for lines, options in ((together, [jobs]), (alone, [])):
+            with tempfile.NamedTemporaryFile(prefix="multischema-restore-") as listed:
+                listed.writelines(lines)
+                listed.flush()
+                self._finished([*command, *options, f"--use-list={listed.name}", archive], settings)
+
+    def _finished(self, command: list[str], settings: ConnectionSettings) -> None:
+        with self._started(command, settings) as child:
+            child.finish()
+
+    def _listed(self, archive: str, *sections: str) -> Iterator[bytes]:
+        """The table of contents of an archive, as pg_restore takes it back, of some sections."""
+        command = [self.tools.program(PG_RESTORE), "--list", *(f"--section={section}" for section in sections)]
+        command += ["--no-subscriptions", archive]
+        with _Reader(command, _plain_environment(), self.watch) as child:
+            yield from child.output
             child.finish()
 
     def schema_text(self, directory: Path, manifest: Manifest) -> Iterator[bytes]:

@@ -72,9 +72,9 @@ class Text(Composable):
         return "E" + quoted.replace("\\", "\\\\") if "\\" in self.value else quoted
 
 
-def fragment(template: str, *args: Any) -> Composed:
+def fragment(template: str, *args: Any, **kwargs: Any) -> Composed:
     """Compose a part of a statement."""
-    return sql.SQL(template).format(*args)
+    return sql.SQL(template).format(*args, **kwargs)
 
 
 @cache

@@ -50,7 +50,10 @@ options:
     elements: str
     default: []
   tools_directory:
-    description: Where C(pg_dump) and its like are, if not where packages put them.
+    description:
+      - Where C(pg_dump) and its like are.
+      - By default the server's own, where they are on this machine and the role may read C(pg_config), else those in C(PATH) or where
+        packages put them.
     type: path
   lock_wait_s:
     description: How long the dump waits for a lock on a table before it gives up, in seconds.

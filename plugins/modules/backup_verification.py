@@ -105,9 +105,9 @@ def work(door: Door) -> dict[str, Any]:
     if params["job"]:
         job = Path(params["job"])
     else:
-        directory = find_backup(Path(params["folder"]), params["name"])
+        directory, live = find_backup(Path(params["folder"]), params["name"]), door.settings()
         job = Path(tempfile.mkdtemp(prefix="multischema-job-"))
-        start(job, lambda progress: run_trial(directory, params, progress))
+        start(job, lambda progress: run_trial(directory, params, live, progress))
     try:
         state = poll(job, params["seconds"])
     except BaseException:

@@ -102,9 +102,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils import background
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools, tools_for
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import take_picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
+    TOOLS,
     copies_of,
     drop_copy,
     make_copy,
@@ -112,7 +113,6 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
     require_space,
     size_text,
     space_needed,
-    tools_for,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import read_room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
@@ -126,7 +126,7 @@ SPEC: dict[str, Any] = {**COPY, "job": JOB["job"]}
 
 def _tools(door: Door) -> ClientTools:
     with door.connect("rehearsal") as database:
-        return tools_for(database, door.params["tools_directory"])
+        return tools_for(database, TOOLS, door.params["tools_directory"])
 
 
 def _find(door: Door) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _find(door: Door) -> dict[str, Any]:
     with door.connect("rehearsal") as database:
         room = read_room(database)
         try:
-            tools_for(database, door.params["tools_directory"])
+            tools_for(database, TOOLS, door.params["tools_directory"])
             require_space(room, door.params["space_checked"])
         except MultischemaError as error:
             problem = str(error)

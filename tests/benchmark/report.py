@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tests.benchmark import page
 from tests.benchmark.measurements import (
     CASES,
     CORE,
@@ -20,10 +21,7 @@ from tests.benchmark.plot import bars
 from tests.benchmark.stall import BLOCKER_S
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-INTRODUCTION = """# Benchmarks
-
-Written by `make bench`, all of it in one run on one server; `BENCH_TABLES=100,1000 make bench` is a quick one. Nothing here is a test that
-could fail: figures depend on the machine, and the goals are for a quiet one.
+INTRODUCTION = """## Tables
 
 Each table has a `serial` column, a primary key, a toast table and grants to two roles; half of them go to one schema, half to
 another. Every case starts from a fresh copy of the same database, and the cases take turns.
@@ -72,7 +70,7 @@ def goals(results: Results) -> Iterator[tuple[str, str, str, bool]]:
 
 
 def _moves(results: Results) -> Iterator[str]:
-    yield "## Moving tables"
+    yield "### Moving tables"
     yield ""
     yield "Seconds, the median of several runs, with milliseconds per table below; fsync is on."
     yield ""
@@ -98,7 +96,7 @@ def _plan(results: Results) -> Iterator[str]:
     if results.plan is None:
         return
     took = results.plan
-    yield "## Planning"
+    yield "### Planning"
     yield ""
     yield f"{results.plan_tables:,} tables, {FUNCTIONS} functions in PL/pgSQL that each name a table; in one process, without Ansible."
     yield ""
@@ -114,7 +112,7 @@ def _plan(results: Results) -> Iterator[str]:
 def _stall(results: Results) -> Iterator[str]:
     if results.core_stall is None or results.script_stall is None:
         return
-    yield "## Who waits"
+    yield "### Who waits"
     yield ""
     yield f"A session reads a table in a loop. Another one has read it too and is idle in its transaction for {BLOCKER_S:g} s."
     yield "Meanwhile the table is to be moved."
@@ -129,12 +127,12 @@ def _stall(results: Results) -> Iterator[str]:
 
 
 def document(results: Results) -> str:
-    """The page."""
-    lines = [INTRODUCTION, "## Goals", ""]
+    """The part of the page that is about moving tables."""
+    lines = [INTRODUCTION, "### Goals", ""]
     rows = [(what, limit, found, "met" if met else "**missed**") for what, limit, found, met in goals(results)]
     lines += table(["Goal", "Limit", "Measured", ""], rows)
-    lines += [*_moves(results), *_plan(results), *_stall(results), "## Measured on", ""]
-    lines += table(["what", "which"], [*results.facts, ("all of it took", f"{results.seconds / 60:.0f} minutes")])
+    lines += [*_moves(results), *_plan(results), *_stall(results), "### Measured on", ""]
+    lines += table(["what", "which"], [*results.facts, ("this part took", f"{results.seconds / 60:.0f} minutes")])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -149,4 +147,4 @@ def write(results: Results, directory: Path) -> None:
         stalls = {"plain script": [results.script_stall.longest_ms], "core": [results.core_stall.longest_ms]}
         title = f"A reader's longest stall behind a {BLOCKER_S:g} s blocker"
         (images / "longest-stall.svg").write_text(bars(title, "ms", ["one table"], stalls), encoding="utf-8")
-    (directory / "benchmarks.md").write_text(document(results), encoding="utf-8")
+    page.put(directory / "benchmarks.md", page.TABLES, document(results).splitlines())

@@ -19,6 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     BY_RESTORE,
     CUSTOM,
     DIRECTORY,
+    FORMAT,
     GLOBALS,
     MANIFEST,
     PLAIN,
@@ -244,9 +245,9 @@ def the_manifest_is_no_manifest(patient: Patient) -> None:
     (patient.directory / MANIFEST).write_text("[]")
 
 
-@way("format 2; this version reads")
+@way(f"format {FORMAT + 1}; this version reads")
 def it_is_of_a_newer_format(patient: Patient) -> None:
-    substitute(patient.directory / MANIFEST, rb'"format": 1', b'"format": 2')
+    substitute(patient.directory / MANIFEST, b'"format": %d' % FORMAT, b'"format": %d' % (FORMAT + 1))
 
 
 @way("has the manifest of another backup")

@@ -9,10 +9,10 @@ from typing import Any
 from psycopg2 import sql
 
 from ansible_collections.dbops.multischema.plugins.module_utils.access import find_bare, reach, shut_out
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools, tools_for
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import Picture, take_picture
-from ansible_collections.dbops.multischema.plugins.module_utils.copying import drop_copy, make_copy, new_name, tools_for
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import TOOLS, drop_copy, make_copy, new_name
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import GIVEN, SCRATCH, Rehearsal
@@ -55,7 +55,7 @@ class CoreStage:
     def tools(self) -> ClientTools:
         """The server's own programs."""
         with self.core.connect() as database:
-            return tools_for(database, "" if self.core.target.mover is None else str(self.core.target.server.bin_dir))
+            return tools_for(database, TOOLS, "" if self.core.target.mover is None else str(self.core.target.server.bin_dir))
 
     @property
     def copied(self) -> Core:

@@ -6,21 +6,25 @@ import hashlib
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.background import poll
+from ansible_collections.dbops.multischema.plugins.module_utils import client_tools
+from ansible_collections.dbops.multischema.plugins.module_utils.background import Progress, poll
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import write_manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, Verdict
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import Figures, make_trial
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import DUMPING, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.content import compare_content
 from ansible_collections.dbops.multischema.plugins.module_utils.content_reader import ContentReader
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
+from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 from tests.integration.databases import PATIENCE_S, Target, wait_until
 from tests.integration.taking import DUMP, SCHEMA, Backups, Held, files_holding, modes
 from tests.support.programs import require_age
@@ -118,6 +122,31 @@ def test_the_rows_are_those_of_the_snapshot_however_late_they_are_read(empty: Ta
         empty.execute("INSERT INTO public.written VALUES (1)")
         with ContentReader(lambda: Database(parse_url(empty.superuser_url)), snapshot, lambda: "") as reader:
             assert [table.rows for table in reader.result().tables] == [0]
+
+
+@pytest.mark.majors(18)
+def test_the_server_s_own_programs_are_found_by_whoever_may_ask_for_them(
+    empty: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is in PATH. An ordinary role may not read pg_config: it is told what to do, and sees no error of the server's."""
+    monkeypatch.setattr(client_tools, "_directories", lambda _: [])
+    backups = Backups(empty, tmp_path / "backups", tools_directory="")
+    if empty.mover is not None:
+        with pytest.raises(MultischemaError, match=r"no pg_dump and pg_dumpall of version 18 .* this role may not ask it \(pg_config\)"):
+            backups.take()
+        assert backups.names() == []
+        replace(empty, owner=None).execute(f'GRANT EXECUTE ON FUNCTION pg_catalog.pg_config() TO "{empty.mover.user}"')
+    manifest = backups.take()
+    assert manifest.tools["pg_dump"].split(".")[0] == "18"
+    trial = make_trial(
+        manifest,
+        {"method": BY_RESTORE, "scratch_directory": str(tmp_path), "jobs": 1},
+        parse_url(empty.url()),
+        Figures(Progress(tmp_path, PATIENCE_S), manifest),
+        Watch(lambda: None),
+    )
+    assert trial is not None
+    assert trial.restoring.tools.directory == empty.server.bin_dir.resolve()
 
 
 @pytest.mark.majors(16, 18)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +12,15 @@ import pytest
 from psycopg2 import sql
 
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import differences, take_picture
-from ansible_collections.dbops.multischema.plugins.module_utils.copying import copies_of, drop_copy, make_copy, new_name
+from ansible_collections.dbops.multischema.plugins.module_utils.copying import TOOLS, copies_of, drop_copy, make_copy, new_name
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, JournalError
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS
+from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, dumps
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import GIVEN, SCRATCH
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_judgement import RehearsalDemand
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
@@ -135,6 +140,77 @@ def test_in_the_middle_of_the_migration_and_after_it_the_receipt_goes_on_to_coun
         rehearse(core)
     core.roll_back()
     assert asked(core, path).status == "pass", "back at the beginning"
+
+
+# --- it and the migration of the live database keep out of each other's way ---
+
+WAITING = """#!/bin/sh
+case "$*" in *--dbname*) read -r _ < {hold};; esac
+exec {real} "$@"
+"""
+
+
+@pytest.mark.majors(18)
+def test_no_copy_is_made_while_the_live_database_is_migrated(empty: Target) -> None:
+    core = of_the_shop(empty)
+    core.apply()
+    with core.connect() as database:
+        assert Journal(database).take_lease("other", "somebody@elsewhere") is None
+    words = r"at work on this database: somebody@elsewhere \(run other\); no copy for a rehearsal is made meanwhile"
+    with pytest.raises(JournalError, match=words):
+        CoreStage(core).make()
+    assert copies(empty) == []
+    core.expire_lease()
+    stage = CoreStage(core)
+    stage.make()
+    stage.drop()
+
+
+@pytest.mark.majors(18)
+def test_no_migration_begins_while_a_copy_is_made_and_no_way_back(empty: Target, tmp_path: Path) -> None:
+    core = of_the_shop(empty)
+    for work in (core.apply, core.roll_back):
+        name, meanwhile = new_name(empty.name), Meanwhile(core, work, tmp_path / work.__name__)
+        make_copy(parse_url(core.url()), name, meanwhile.tools, meanwhile)
+        assert meanwhile.tried == 1
+        with core.connect() as database:
+            assert drop_copy(database, name)
+        work()
+
+
+class Meanwhile:
+    """Watches a copy whose dump waits in front of its first statement: tries something else, which is refused, and lets it go on."""
+
+    def __init__(self, core: Core, work: Callable[[], object], directory: Path) -> None:
+        self.core, self.work, self.tried = core, work, 0
+        directory.mkdir()
+        self._hold = directory / "hold"
+        os.mkfifo(self._hold)
+        real = core.target.server.bin_dir
+        (directory / "pg_dump").write_text(WAITING.format(hold=self._hold, real=real / "pg_dump"))
+        (directory / "pg_dump").chmod(0o755)
+        (directory / "pg_restore").symlink_to(real / "pg_restore")
+        self.tools = find_tools(core.target.server.major * 10000, TOOLS, str(directory))
+
+    def say(self, **_figures: object) -> None:
+        """Hear nothing."""
+
+    def check(self) -> None:
+        """Try it once."""
+        if self.tried:
+            return
+        self.tried += 1
+        before = state(self.core.target)
+        try:
+            with self.core.connect() as database:
+                (check,) = dumps(Question(database, 50, [], 1))
+            assert check.status == "fail"
+            words = r"(?s)A rehearsal is copying this database: dbops\.multischema rehearsal's copy of \w+, pid \d+.*spoils that rehearsal"
+            with pytest.raises(JournalError, match=words):
+                self.work()
+            require_same(before, state(self.core.target))
+        finally:
+            self._hold.write_text("\n")
 
 
 # --- it fails ---

@@ -1,4 +1,7 @@
-"""backup.yml takes a backup and proves it; restore.yml says what it would do, asks, does it, and says how to go back."""
+"""backup.yml takes a backup and proves it; restore.yml says what it would do, asks, does it, and says how to go back.
+
+Both with the server's own programs, which are not in ``PATH``: a superuser may ask where they are.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ pytestmark = [
 def test_a_backup_is_taken_and_proved_and_a_restore_shows_what_it_would_do_asks_and_does_it(playbooks: Playbooks) -> None:
     target = playbooks.target
     others = Target(target.server, "postgres")
-    playbooks.configure(backup_tools_directory=str(target.server.bin_dir))
     proved = playbooks.run("backup").ok()
     (taken,) = (playbooks.artifacts / "backups" / "sandbox" / HOST).glob("2*")
     assert f"{taken.name}: restored into a throwaway server on" in proved.report

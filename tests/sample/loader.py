@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class SampleSummary:
 
 def load(
     connection: Connection,
-    size: str = "full",
+    size: str | Mapping[str, int] = "full",
     *,
     password: str = DEFAULT_PASSWORD,
     replace: bool = False,
@@ -52,14 +53,14 @@ def load(
 
     Args:
         connection: a superuser's connection without an open transaction.
-        size: ``full`` (over a million rows) or ``small`` (a few thousand).
+        size: ``full`` (over a million rows) or ``small`` (a few thousand), or counts as ``sizes.scaled`` makes them.
         password: what ``app_web``, ``app_worker`` and ``reporting`` log in with, from now on in the whole cluster.
         replace: drop every schema and publication of the database first.
 
     Raises:
         SampleExists: the database is not empty and ``replace`` is false.
     """
-    counts = SIZES[size]
+    counts = SIZES[size] if isinstance(size, str) else size
     started = time.monotonic()
     with connection, connection.cursor() as cursor:
         cursor.execute(_USER_RELATIONS)
@@ -79,7 +80,7 @@ def load(
     return SampleSummary(tables, rows, time.monotonic() - started)
 
 
-def _fill_in(text: str, counts: dict[str, int]) -> str:
+def _fill_in(text: str, counts: Mapping[str, int]) -> str:
     """Put numbers for ``:name``; casts (``::type``) and times of day are left alone."""
     names = "|".join(counts)
     return re.sub(rf"(?<!:):({names})\b", lambda match: str(counts[match[1]]), text)

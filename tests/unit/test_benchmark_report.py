@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.benchmark import page
+from tests.benchmark.backup_core import RESTORATION, VERIFICATION
+from tests.benchmark.backup_report import backup_goals, backup_part
+from tests.benchmark.backups import BARE, BARE_ONE, CORE_ONE, BackupResults
+from tests.benchmark.backups import CORE as BACKUP
 from tests.benchmark.core import CoreRun
 from tests.benchmark.measurements import CASES, CORE, CORE_VIEWS, FOUR, SCRIPT, SCRIPT_VIEWS, TWO, Results, expected_minutes
 from tests.benchmark.report import document, goals, write
@@ -61,3 +66,64 @@ def test_the_page_and_its_pictures_belong_together(tmp_path: Path) -> None:
 def test_the_full_run_is_bounded_and_the_quick_one_short() -> None:
     assert expected_minutes([100, 1000, 10000]) < 20
     assert expected_minutes([100, 1000]) < 8
+
+
+# --- backups ---
+
+
+def backups(seconds: float = 10.4) -> BackupResults:
+    return BackupResults(
+        size=2_200_000_000,
+        dump_size=210_000_000,
+        tables=58,
+        rows=13_000_000,
+        compression="gzip:6",
+        dumps={BARE: [9.0, 10.0, 30.0], BACKUP: [seconds, 9.9, 40.0], BARE_ONE: [20.0], CORE_ONE: [20.5]},
+        memory={BARE: 6.0, BACKUP: 28.4},
+        parts={"digests of all rows": 5.5},
+        restores={"pg_restore": 44.0, VERIFICATION: 66.0, RESTORATION: 88.0},
+        facts=[("PostgreSQL", "18.4")],
+        seconds=540.0,
+    )
+
+
+def test_a_backup_is_judged_by_the_medians_of_rounds_that_took_turns() -> None:
+    assert [met for _, _, _, met in backup_goals(backups())] == [True, True, True]
+    assert next((found, met) for _, _, found, met in backup_goals(backups(10.6))) == ("1.06 \N{MULTIPLICATION SIGN}", False)
+    small = backups()
+    small.size = 1_999_999_999
+    assert [met for _, _, _, met in backup_goals(small)][-1] is False
+
+
+def test_the_page_says_what_a_backup_costs_and_a_restore_of_each_gigabyte() -> None:
+    text = "\n".join(backup_part(backups()))
+    for words in ("| pg_dump -Fd -j 2 | 3 | 10.0 | 9.0 to 30.0 | 6 MB |", "| backup | 3 | 10.4 | 9.9 to 40.0 | 28 MB |"):
+        assert words in text
+    assert "| backup, one job | 1 | 20.5 | 20.5 to 20.5 | not measured |" in text
+    assert "| bare pg_restore -j 2 | 44.0 | 20.0 |" in text
+    assert "| verification, on a throwaway server | 66.0 | 30.0 |" in text
+    assert "| restore, compared and swapped in | 88.0 | 40.0 |" in text
+
+
+def test_what_is_measured_anew_takes_the_place_of_its_own_figures_only(tmp_path: Path) -> None:
+    file = tmp_path / "benchmarks.md"
+    write(results(), tmp_path)
+    page.put(file, page.BACKUPS, backup_part(backups()))
+    both = file.read_text(encoding="utf-8")
+    assert both.index("## Tables") < both.index("## Backups")
+    page.put(file, page.BACKUPS, backup_part(backups(10.6)))
+    changed = file.read_text(encoding="utf-8")
+    assert [line for line in both.splitlines() if "10.4" in line or "1.04" in line]
+    assert not [line for line in changed.splitlines() if "10.4 " in line]
+    assert changed.partition("backups: begin")[0] == both.partition("backups: begin")[0]
+    write(results(), tmp_path)
+    assert file.read_text(encoding="utf-8") == changed
+
+
+def test_the_published_page_is_as_the_report_writes_it(tmp_path: Path) -> None:
+    published = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+    text = published.read_text(encoding="utf-8")
+    copy = tmp_path / "benchmarks.md"
+    copy.write_text(text, encoding="utf-8")
+    page.put(copy, "", [])
+    assert copy.read_text(encoding="utf-8") == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,47 @@ def test_only_the_directory_that_is_named_is_looked_into(monkeypatch: pytest.Mon
     assert find_tools(150000, DUMPING, named).versions["pg_dump"] == "15.18"
     with pytest.raises(MultischemaError, match=str(tmp_path / "nothing")):
         find_tools(150000, DUMPING, str(tmp_path / "nothing"))
+
+
+def test_the_server_s_own_programs_come_before_others_of_their_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    offer(monkeypatch, install(tmp_path / "other", "18.1"))
+    own = install(tmp_path / "own", "18.4")
+    assert find_tools(180004, DUMPING, own=own).versions["pg_dump"] == "18.4"
+    assert find_tools(180004, DUMPING, str(tmp_path / "other"), own=own).versions["pg_dump"] == "18.1", "what is named counts alone"
+    exact = install(tmp_path / "exact", "15.18")
+    offer(monkeypatch, exact)
+    assert str(find_tools(150018, DUMPING, own=own).directory) == exact, "a dump of an older server, of which there are programs too"
+
+
+def test_programs_that_only_the_server_speaks_of_are_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    offer(monkeypatch, install(tmp_path / "other", "18.1"))
+    own = install(tmp_path / "own", "18.4")
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)  # what is there belongs to somebody who is neither us nor root
+    trusted = os.stat(own).st_uid == 0
+    assert find_tools(180004, DUMPING, own=own).versions["pg_dump"] == ("18.4" if trusted else "18.1")
+    if trusted:
+        os.chown(own, 54321, 54321)
+        assert find_tools(180004, DUMPING, own=own).versions["pg_dump"] == "18.1"
+    assert find_tools(180004, DUMPING, own=str(tmp_path / "of another machine")).versions["pg_dump"] == "18.1"
+
+
+@pytest.mark.parametrize(
+    ("own", "directory", "words"),
+    [
+        ("", "", "Where the server's own are, this role may not ask it (pg_config)."),
+        ("/opt/pg18/bin", "", "The server has its own in /opt/pg18/bin, and this host has none there"),
+        ("", "/srv/tools", "in /srv/tools; found: none.\n"),
+    ],
+)
+def test_where_there_are_no_programs_it_is_said_where_they_were_looked_for(
+    monkeypatch: pytest.MonkeyPatch, own: str, directory: str, words: str
+) -> None:
+    offer(monkeypatch)
+    with pytest.raises(MultischemaError) as caught:
+        find_tools(180004, DUMPING, directory, own)
+    assert words in str(caught.value)
+    assert caught.value.remedy.startswith("Install postgresql-client-18 ")
+    assert "set backup_tools_directory to where the programs are" in caught.value.remedy
 
 
 def test_a_wrapper_that_chooses_by_itself_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
