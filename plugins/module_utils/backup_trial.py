@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.background import Progress
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below, read_backup
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, PG_DUMP, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, PG_DUMP, PGBACKREST, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_physical_preflight import exact_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, verify
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import RESTORING, SERVING, find_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ConfigurationError
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.restoration import look_ahead, restore
+from ansible_collections.dbops.multischema.plugins.module_utils.recovery import as_dump, newest_before, require_reach, target_of
+from ansible_collections.dbops.multischema.plugins.module_utils.restoration import Prospect, look_ahead, restore
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import Restoring
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 
@@ -59,6 +61,10 @@ class Figures:
         self._loaded += 1
         self._progress.say(loading=self._loaded)
 
+    def doing(self, what: str, percent: float) -> None:
+        """What is done with a physical backup."""
+        self._progress.say(doing=what, percent=percent)
+
     def read(self, tables: int, _of: int) -> None:
         """Restored tables have been compared."""
         self._progress.say(read=tables)
@@ -85,6 +91,15 @@ def make_trial(manifest: Manifest, options: Mapping[str, Any], figures: Figures,
         return None
     scratch = parse_url(options["scratch_url"]) if options.get("scratch_url") else None
     version = manifest.server_version_num
+    if manifest.engine == PGBACKREST:
+        if scratch is not None:
+            raise ConfigurationError(
+                f"{manifest.name} was taken by pgbackrest, and backup_scratch_url is set.",
+                "A physical backup is a whole cluster: it is restored into a throwaway server, and cannot be into another one.",
+                "Leave backup_scratch_url out for it; backup_scratch_directory says where the throwaway server is made.",
+            )
+        restoring = Restoring(exact_tools(version, options.get("tools_directory") or ""), options["jobs"], watch=watch)
+        return Trial(restoring, Path(options["scratch_directory"]), read=figures.read, doing=figures.doing)
     wanted: tuple[str, ...] = (*RESTORING, PG_DUMP)
     if scratch is None:
         wanted += SERVING
@@ -96,6 +111,24 @@ def make_trial(manifest: Manifest, options: Mapping[str, Any], figures: Figures,
     return Trial(restoring, Path(options["scratch_directory"]), scratch, read=figures.read)
 
 
+def find_to_restore(options: Mapping[str, Any]) -> Path:
+    """The directory of the backup that a restore begins with: the one that is named; otherwise the newest, or the newest from which
+    the point that is asked for can be reached.
+
+    :raises MultischemaError: when there is none, or the point is none.
+    """
+    folder, target = Path(options["folder"]), target_of(options)
+    return find_backup(folder, options["name"]) if options["name"] or target is None else newest_before(folder, target)
+
+
+def ahead(directory: Path, options: Mapping[str, Any], settings: ConnectionSettings, seen: Callable[[int], None] | None = None) -> Prospect:
+    """What a restore is going to do; see `restoration.look_ahead`."""
+    prospect = look_ahead(directory, settings, options["maintenance_db"], foreign=options["foreign"], seen=seen)
+    target = target_of(options)
+    require_reach(prospect.manifest, target)
+    return replace(prospect, target=target)
+
+
 def run_restoration(directory: Path, options: Mapping[str, Any], settings: ConnectionSettings, progress: Progress) -> dict[str, Any]:
     """Put a backup into the place of the live database.
 
@@ -104,7 +137,7 @@ def run_restoration(directory: Path, options: Mapping[str, Any], settings: Conne
     """
     started, maintenance = time.monotonic(), options["maintenance_db"]
     figures = Figures(progress, read_backup(directory))
-    prospect = look_ahead(directory, settings, maintenance, foreign=options["foreign"], seen=figures.hashed)
+    prospect = ahead(directory, options, settings, figures.hashed)
     with Watch(progress.check) as watch:
         with Database(settings, "restore") as database:
             version = int(database.value("SELECT current_setting('server_version_num')::int"))
@@ -117,5 +150,7 @@ def run_restoration(directory: Path, options: Mapping[str, Any], settings: Conne
             seen=figures.loading,
             watch=watch,
         )
-        restore(directory, prospect, settings, maintenance, Trial(restoring, read=figures.read))
-    return {**prospect.to_dict(), "seconds": round(time.monotonic() - started, 3)}
+        trial = Trial(restoring, read=figures.read, doing=figures.doing)
+        with as_dump(directory, prospect, settings, options, trial) as (source, found, last):
+            restore(source, found, settings, maintenance, trial)
+    return {**found.to_dict(), "engine": prospect.manifest.engine, "last": last, "seconds": round(time.monotonic() - started, 3)}
