@@ -157,6 +157,7 @@ class _Taking:
                     "timeline": moment.timeline,
                     "found_by": moment.how,
                     "unlogged": unlogged,
+                    "full_page_writes": examined.full_page_writes,
                 },
             },
         )

@@ -22,9 +22,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server i
 from ansible_collections.dbops.multischema.plugins.module_utils.stanza import NO_BACKUP, OK, StanzaInfo
 
 # pg_settings leaves out what this role may not know, where current_setting() would fail.
-_ARCHIVING = """
+_SETTINGS = """
 SELECT s.name, s.setting FROM pg_catalog.pg_settings s
- WHERE s.name IN ('archive_mode', 'archive_command', 'archive_library', 'data_directory', 'server_version', 'server_version_num')
+ WHERE s.name IN ('archive_mode', 'archive_command', 'archive_library', 'data_directory', 'full_page_writes', 'server_version',
+                  'server_version_num')
 """
 
 
@@ -34,6 +35,7 @@ class Examined:
 
     :param tools: programs of the server's own major version: a physical copy runs on no other.
     :param version: pgbackrest's.
+    :param full_page_writes: whether the first change of a page stands in the WAL as a whole page.
     """
 
     stanza: Stanza
@@ -43,6 +45,7 @@ class Examined:
     server: str
     server_version_num: int
     tables: int
+    full_page_writes: bool
 
 
 def examine(database: Database, request: Request) -> Examined:
@@ -54,7 +57,7 @@ def examine(database: Database, request: Request) -> Examined:
     require_readable(database)
     require_no_migration(database)
     stanza = stanza_of(request)
-    found = dict(database.rows(_ARCHIVING))
+    found = dict(database.rows(_SETTINGS))
     if not is_primary(database):
         raise StanzaRefused(
             "This server is a standby.",
@@ -62,14 +65,16 @@ def examine(database: Database, request: Request) -> Examined:
             "Give the primary's address, and run it on the primary's host.",
         )
     _require_owner(found.get("data_directory"))
-    version = stanza.ask("version", with_repo=False).strip().removeprefix("pgBackRest ")
+    version = stanza.version()
     _require_archiving(found, stanza)
     number = int(found["server_version_num"])
     identity = identity_of(database)
     require_same_cluster(stanza, stanza.info(), identity, number)
+    stanza.require_allowed()
     tools = exact_tools(number, request.tools_directory)
     Place(Path(request.directory), identity.name).require_nobody_writing()
-    return Examined(stanza, version, tools, identity, found["server_version"], number, len(tables_of(database)))
+    tables, whole = len(tables_of(database)), found["full_page_writes"] == "on"
+    return Examined(stanza, version, tools, identity, found["server_version"], number, tables, whole)
 
 
 def stanza_of(request: Request) -> Stanza:

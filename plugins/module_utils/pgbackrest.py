@@ -22,6 +22,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.stanza import No
 PGBACKREST = "pgbackrest"
 FULL, DIFF, INCR = "full", "diff", "incr"
 _PREFIX = re.compile(r"^(?:P\d\d\s+)?(?:ERROR|WARN|HINT|INFO|DETAIL): ?")
+_TOO_NEW = "VersionNotSupportedError"
+_UNKNOWN = "[037]"  # of an option that is missing, as it is for a stanza that is not configured
+_STOPPED = "[062]"  # pgbackrest's code for a stop file
 _MOST_SAID = 900  # characters
 
 
@@ -57,6 +60,16 @@ class Stanza:
 
         :raises StanzaRefused: where the program is not there.
         """
+        options = [f"--config={self.config}"] if self.config else []
+        options += [f"--repo={self.repo}"] if with_repo else []
+        return [self.path, *arguments, *options, f"--stanza={self.name}", "--log-level-console=off"]
+
+    @property
+    def path(self) -> str:
+        """Of the program.
+
+        :raises StanzaRefused: where it is not there.
+        """
         path = shutil.which(self.program or PGBACKREST)
         if path is None:
             raise StanzaRefused(
@@ -65,21 +78,19 @@ class Stanza:
                 "Install and configure it (apt-get install pgbackrest; a stanza, archive_command), set backup_pgbackrest_program to "
                 "where it is, or take backups by pg_dump (backup_engine: pg_dump).",
             )
-        options = [f"--config={self.config}"] if self.config else []
-        options += [f"--repo={self.repo}"] if with_repo else []
-        return [path, *arguments, *options, f"--stanza={self.name}", "--log-level-console=off"]
+        return path
 
     def ask(self, *arguments: str, with_repo: bool = True) -> str:
         """Run a short command. :returns: what it writes.
 
         :raises StanzaRefused: with its own words, where it fails.
         """
-        return self._asked(self.command(*arguments, with_repo=with_repo))
+        return self._asked([*self.command(*arguments, with_repo=with_repo), "--log-level-stderr=warn"])
 
     def _asked(self, command: Sequence[str]) -> str:
         identity: Any = server_identity()
         done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603  a list of arguments, no shell
-            [*command, "--log-level-stderr=warn"],
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -90,7 +101,7 @@ class Stanza:
             **identity,
         )
         if done.returncode:
-            raise self.refused(command[1], done.stderr.splitlines() or [f"exit code {done.returncode}"])
+            raise self.refused(command[1], (done.stderr or done.stdout).splitlines() or [f"exit code {done.returncode}"])
         return done.stdout
 
     def refused(self, command: str, said: Sequence[str]) -> StanzaRefused:
@@ -123,8 +134,14 @@ class Stanza:
         with contextlib.suppress(StanzaRefused):
             try:
                 self.ask("check", "--no-archive-check", with_repo=False)
-            except StanzaRefused as error:  # it may be more precise: a server that is too new for it, say
-                more = f"\n{error.found}"
+            except StanzaRefused as error:  # it may be more precise
+                more = "" if _UNKNOWN in error.found else f"\n{error.found}"
+        if _TOO_NEW in more:
+            return StanzaRefused(
+                f"This pgbackrest ({self.version()}) does not know the server's version of PostgreSQL.{more}",
+                "Each release of pgbackrest knows the versions of PostgreSQL that there were by then.",
+                "Install a newer pgbackrest, or take backups by pg_dump (backup_engine: pg_dump).",
+            )
         return StanzaRefused(
             f"There is no stanza {self.name} in pgbackrest's repository {self.repo} ({found.message})."
             + (f" There is: {others}." if others else "")
@@ -132,6 +149,21 @@ class Stanza:
             "An existing stanza is used; none is made from here, because that is a decision about where WAL goes.",
             f"Correct backup_stanza, or configure it and run: pgbackrest --stanza={self.name} stanza-create",
         )
+
+    def version(self) -> str:
+        """Of the program."""
+        return self._asked([self.path, "version"]).strip().removeprefix("pgBackRest ")
+
+    def require_allowed(self) -> None:
+        """Writes nothing.
+
+        :raises StanzaRefused: where somebody has stopped pgbackrest for this stanza; WAL is not archived either then.
+        """
+        try:
+            self.ask("expire", "--dry-run")
+        except StanzaRefused as error:  # what else it says a backup will say better
+            if _STOPPED in error.found:
+                raise
 
     def check(self) -> None:
         """Have pgbackrest see that WAL arrives in the repository; all that was written until now is there then.
@@ -142,7 +174,7 @@ class Stanza:
 
     def verify(self, label: str) -> list[str]:
         """Have pgbackrest read every file of a backup. :returns: what is wrong, in words."""
-        with_set = "--set" in self._asked([self.command("help")[0], "help", "verify"])
+        with_set = "--set" in self._asked([self.path, "help", "verify"])
         chosen = [f"--set={label}"] if with_set else []
         return unsound(self.ask("verify", "--output=text", "--verbose", *chosen), label)
 
@@ -182,5 +214,6 @@ def words(said: Sequence[str]) -> str:
         if _PREFIX.match(line):
             inside = line.startswith(("ERROR", "WARN")) or " ERROR:" in line[:12]
         if inside:
-            trouble.append(_PREFIX.sub("", line.strip()))
+            text = line.strip()
+            trouble.append(text.replace("HINT: ", "(hint) ", 1) if text.startswith("HINT") else _PREFIX.sub("", text))
     return " ".join(trouble) or " ".join(line.strip() for line in said)

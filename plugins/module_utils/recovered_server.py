@@ -99,7 +99,7 @@ class RecoveredServer(ScratchServer):
             f"--set={label}",
             f"--pg1-path={self._data}",
             f"--tablespace-map-all={self._home / 'tablespaces'}",
-            *([f"--db-include={name}"] if name not in _ALWAYS_THERE else []),
+            *([f"--db-include={name}"] if self._others_apart and name not in _ALWAYS_THERE else []),
             "--archive-mode=off",
             "--type=default",
             "--log-level-file=off",
@@ -120,6 +120,11 @@ class RecoveredServer(ScratchServer):
                         text, "That is about this machine, not about the backup.", "Make room, or correct what it says."
                     )
                 raise RestoreFailed(text)
+
+    @property
+    def _others_apart(self) -> bool:
+        """Whether other databases may be left out: their files are holes then, which only whole pages of the WAL fit into."""
+        return bool(self._manifest.extra["pgbackrest"]["full_page_writes"])
 
     @property
     def _fetching(self) -> str:

@@ -17,10 +17,17 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below, read_backup
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DIRECTORY, PG_DUMP, PGBACKREST, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_physical_preflight import exact_tools
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, differences_of, recorded, recovered
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import (
+    Trial,
+    differences_of,
+    recorded,
+    recovered,
+    require_room,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import connection_string, libpq_environment
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import recorded_shape
 from ansible_collections.dbops.multischema.plugins.module_utils.dump_programs import DUMP, require_success
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza, StanzaRefused
@@ -93,6 +100,7 @@ def as_dump(
     if manifest.engine == PG_DUMP:
         yield directory, prospect, ""
         return
+    require_room(Path(options["scratch_directory"]), 2 * recorded_shape(manifest.extra).size)  # the database, and its dump
     tools = exact_tools(manifest.server_version_num, options.get("tools_directory") or "")
     aside = replace(trial, restoring=replace(trial.restoring, tools=tools), scratch_directory=Path(options["scratch_directory"]))
     if target is not None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.host import RELOCATION_ROOT, Account
-from tests.support.servers import Server, find_binaries
+from tests.support.servers import Server, ServerError, find_binaries
 
 STANZA = "shop"
 PROGRAM = "pgbackrest"
@@ -59,16 +59,34 @@ class Archived:
 
     def __enter__(self) -> Self:
         try:
-            self.server.start()
-            self._let_the_owner_in()
-            self.configure()
+            self.prepare()
             self.run("stanza-create")
         except BaseException:
-            self.__exit__(None, None, None)
+            self.remove()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.remove()
+
+    def prepare(self) -> None:
+        """Start the server, and configure pgbackrest for it; there is no stanza yet."""
+        self.server.start()
+        self._let_the_owner_in()
+        self.configure()
+
+    def knows_the_server(self) -> bool:
+        """Make the stanza, if pgbackrest can read what a server of this version has written."""
+        try:
+            self.run("stanza-create")
+        except ServerError as error:
+            if "VersionNotSupportedError" not in str(error):
+                raise
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Stop the server and remove everything."""
         self.server.remove()
         shutil.rmtree(self.root, ignore_errors=True)
 

@@ -44,7 +44,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import remove_abandoned
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 from tests.integration import backups
-from tests.integration.databases import Target, new_database
+from tests.integration.databases import MAJORS, Target, new_database
 from tests.integration.stanzas import STANZA, Archived, known_major
 from tests.support.servers import Server
 
@@ -160,6 +160,10 @@ def kept(target: Target) -> list[str]:
 
 def test_a_backup_that_is_taken_while_others_write_is_proved_exactly_and_accepted(archived: Archived, shop: Target, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
+    elsewhere = archived.root / "elsewhere"
+    elsewhere.mkdir()
+    archived.own(elsewhere)
+    shop.execute(f"CREATE TABLESPACE elsewhere LOCATION '{elsewhere}'", "CREATE TABLE public.far (a) TABLESPACE elsewhere AS SELECT 1")
     with writing(shop):
         directory = taken(archived, shop, folder)
     found = read_backup(directory)
@@ -176,6 +180,7 @@ def test_a_backup_that_is_taken_while_others_write_is_proved_exactly_and_accepte
     assert f"recovered to the recorded instant {found.extra[PGBACKREST]['lsn']}" in verdict["where"]
     assert choose(folder, demand)[1] == read_backup(directory)
     assert archived.left_behind() == []
+    shop.execute("DROP TABLE public.far", "DROP TABLESPACE elsewhere")
 
 
 def test_a_difference_is_found(archived: Archived, shop: Target, tmp_path: Path) -> None:
@@ -273,6 +278,33 @@ def test_the_stanza_of_another_cluster_is_refused(archived: Archived, tmp_path: 
         other.start()
         with pytest.raises(StanzaRefused, match=r"that of another cluster \(system identifier \d+\); this server's is \d+"):
             looked(archived, target, tmp_path)
+
+
+def test_a_stanza_that_somebody_has_stopped_is_refused(archived: Archived, shop: Target, tmp_path: Path) -> None:
+    archived.run("stop")
+    try:
+        with pytest.raises(StanzaRefused, match=rf"stop file exists(.|\n)*pgbackrest --stanza={STANZA} start"):
+            looked(archived, shop, tmp_path)
+    finally:
+        archived.run("start")
+    assert looked(archived, shop, tmp_path).tables == 2
+
+
+def test_a_server_that_pgbackrest_does_not_know_yet_is_refused_in_those_words(tmp_path: Path) -> None:
+    """On the newest one there is, until the distribution's pgbackrest has caught up with it."""
+    major = known_major()
+    if isinstance(major, str):
+        pytest.skip(major)
+    there = Archived(MAJORS[-1])
+    try:
+        there.prepare()
+        if there.knows_the_server():
+            pytest.skip(f"this pgbackrest knows PostgreSQL {MAJORS[-1]}")
+        said = r"does not know the server's version of PostgreSQL(.|\n)*newer pgbackrest(.|\n)*backup_engine: pg_dump"
+        with pytest.raises(StanzaRefused, match=said):
+            looked(there, Target(there.server, "postgres"), tmp_path)
+    finally:
+        there.remove()
 
 
 def test_another_user_than_the_server_s_is_refused(
