@@ -102,7 +102,8 @@ class Archived:
             "start-fast": "y",
             "repo1-retention-full": "2",
             "compress-type": "lz4",
-            "archive-timeout": "20",
+            "archive-timeout": "60",
+            "job-retry": "0",  # a file that is broken stays so
             **self._options,
             **{name.replace("_", "-"): value for name, value in options.items()},
         }
