@@ -37,8 +37,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial imp
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import recorded, recovered
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ConfigurationError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
+    BackupRefused,
+    ConfigurationError,
+    JournalError,
+    MultischemaError,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.exact_moment import BY_QUIET, BY_SLOT
+from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza, StanzaRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import remove_abandoned
@@ -278,6 +284,17 @@ def test_the_stanza_of_another_cluster_is_refused(archived: Archived, tmp_path: 
         other.start()
         with pytest.raises(StanzaRefused, match=r"that of another cluster \(system identifier \d+\); this server's is \d+"):
             looked(archived, target, tmp_path)
+
+
+def test_none_begins_while_a_migration_is_at_work(archived: Archived, shop: Target, tmp_path: Path) -> None:
+    with Database(settings(shop), "test") as database:
+        journal = Journal(database)
+        journal.create()
+        assert journal.take_lease("other", "somebody@elsewhere") is None
+        with pytest.raises(JournalError, match="A migration is at work on this database: somebody@elsewhere"):
+            taken(archived, shop, tmp_path / "backups")
+        journal.release_lease("other")
+    assert looked(archived, shop, tmp_path).tables > 2
 
 
 def test_a_stanza_that_somebody_has_stopped_is_refused(archived: Archived, shop: Target, tmp_path: Path) -> None:
