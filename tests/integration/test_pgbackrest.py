@@ -67,6 +67,7 @@ MAKE = (
     "SELECT lo_from_bytea(0, 'a picture')",
 )
 WRITE = "INSERT INTO public.orders (customer) VALUES ('another'); UPDATE public.orders SET customer = customer || '.' WHERE id = %s"
+BYSTANDER = "bystander"
 PATIENCE_S = 600.0  # nobody asks in a test
 WAIT_S = 600.0  # reached only when something is wrong
 
@@ -77,7 +78,10 @@ def archived() -> Iterator[Archived]:
     major = known_major()
     if isinstance(major, str):
         pytest.skip(major)
-    with Archived(major) as there:
+    # With whole pages in the WAL, as is usual: then other databases are left out of what is recovered.
+    with Archived(major, {"full_page_writes": "on"}) as there:
+        there.server.create_database(BYSTANDER)
+        Target(there.server, BYSTANDER).execute(*MAKE)
         there.run("backup", "--type=full")
         yield there
 
@@ -133,15 +137,15 @@ def looked(archived: Archived, target: Target, folder: Path, **changes: Any) -> 
 
 @contextlib.contextmanager
 def writing(target: Target) -> Iterator[None]:
-    """Two sessions that write all the time."""
+    """Two sessions that write all the time, and one in another database."""
     enough = threading.Event()
 
-    def write(row: int) -> None:
-        with target.session() as session, session.cursor() as cursor:
+    def write(database: Target, row: int) -> None:
+        with database.session() as session, session.cursor() as cursor:
             while not enough.is_set():
                 cursor.execute(WRITE, (row,))
 
-    threads = [threading.Thread(target=write, args=(row,)) for row in (7, 8)]
+    threads = [threading.Thread(target=write, args=work) for work in ((target, 7), (target, 8), (Target(target.server, BYSTANDER), 7))]
     for thread in threads:
         thread.start()
     try:
