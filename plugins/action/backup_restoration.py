@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PGBACKREST
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import size_text
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_RESTORED, Spec
@@ -31,7 +32,7 @@ class ActionModule(DatabaseAction):
             result = self.module("backup_restoration", {**options, "job": result["job"]})
         lines = _would(result) if self._task.check_mode else _has(result)
         report = [part for line in lines for part in wrap(line, indent="  ", first="")]
-        return {key: result[key] for key in ("changed", "name", "database", "kept")} | {"report": report}
+        return {key: result[key] for key in ("changed", "name", "database", "kept", "last") if key in result} | {"report": report}
 
 
 def _would(prospect: Mapping[str, Any]) -> Iterator[str]:
@@ -39,7 +40,14 @@ def _would(prospect: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{prospect['name']} takes the place of the database {prospect['database']}: {count_of(prospect['tables'], 'table')} with "
         f"{prospect['rows']:,} rows, as they were on {prospect['ended_at']}."
+        if not prospect["until"]
+        else f"{prospect['name']} is recovered to {prospect['until']}, and takes the place of the database {prospect['database']}."
     )
+    if prospect["engine"] == PGBACKREST:
+        yield (
+            "That is a backup of a whole cluster: it is recovered in a throwaway server on the host, and this one database is taken from "
+            "there. The other databases of the live cluster are not touched."
+        )
     yield f"What was written since then is in the old database only; it is kept under a name like {kept} and takes no connections."
     yield "It is restored beside the live one and compared first; nothing of the live one is touched before both are renamed."
     sessions = prospect["sessions"]
@@ -54,6 +62,10 @@ def _would(prospect: Mapping[str, Any]) -> Iterator[str]:
 def _has(result: Mapping[str, Any]) -> Iterator[str]:
     live, kept, aside = (Name(name).as_string() for name in (result["database"], result["kept"], result["database"] + "_restored"))
     yield f"{result['name']} was restored and compared in {result['seconds']:.1f} s, and is the database {live} now."
+    if result["engine"] == PGBACKREST:
+        until = result["until"] or "the recorded instant"
+        last = f"the last transaction in it was committed on {result['last']}" if result["last"] else "no transaction came after the backup"
+        yield f"It was recovered to {until}; {last}. It has {count_of(result['tables'], 'table')} with {result['rows']:,} rows."
     yield f"The old one is kept as {kept}. When nobody needs it any more: DROP DATABASE {kept};"
     yield "To go back, in another database of the server and with nobody connected to these two:"
     yield "  BEGIN;"

@@ -80,17 +80,8 @@ class _Taking:
 
     def run(self) -> Manifest:
         """Write it and give it its name, or leave nothing."""
-        partial = self.place.partial(self.name)
-        try:
-            partial.mkdir(mode=OWNER_ONLY)
-            manifest = self._write(partial)
-            publish(partial, self.place.final(self.name))
-        except OSError as error:
-            raise cannot_write(self.place.directory, error) from error
-        finally:
-            if partial.exists():
-                shutil.rmtree(partial, ignore_errors=True)  # what is left of it the next run removes
-        return manifest
+        with _published(self.place, self.name) as partial:
+            return self._write(partial)
 
     def _write(self, directory: Path) -> Manifest:
         began_at = utc_now()
@@ -115,7 +106,7 @@ class _Taking:
             snapshot=snapshot,
             began_at=began_at,
             ended_at=utc_now(),
-            made_by={"user": _user(), "machine": platform.node()},
+            made_by={"user": user_name(), "machine": platform.node()},
             compression=examined.compression,
             recipients=self.request.recipients,
             files=_summed_up(directory, self.progress),
@@ -126,9 +117,7 @@ class _Taking:
                 "warnings": dumping.heard.warnings,
             },
         )
-        file = directory / MANIFEST
-        file.touch(mode=0o600)
-        file.write_bytes(manifest.to_bytes())
+        _put(directory, manifest)
         return manifest
 
     def _dump(self, dumping: Dumping) -> Content:
@@ -143,7 +132,7 @@ class _Taking:
             return schema_digest(self.examined.tools, dumping.settings, options=[f"--snapshot={dumping.snapshot}"])
 
         with ContentReader(connect, dumping.snapshot, digest) as reader, dumping.dump() as programs:
-            for _ in _watched(lambda: reader.running or any(program.running for program in programs), self.progress):
+            for _ in watched(lambda: reader.running or any(program.running for program in programs), self.progress):
                 reader.check()
                 require_no_failure(programs)
                 self.progress.say(
@@ -157,7 +146,34 @@ class _Taking:
             return reader.result()
 
 
-def _user() -> str:
+@contextlib.contextmanager
+def _published(place: Place, name: str) -> Iterator[Path]:
+    """A directory to write a backup into. It has its name when the block has ended, or is gone where that has failed."""
+    partial = place.partial(name)
+    try:
+        partial.mkdir(mode=OWNER_ONLY)
+        yield partial
+        publish(partial, place.final(name))
+    except OSError as error:
+        raise cannot_write(place.directory, error) from error
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial, ignore_errors=True)  # what is left of it the next run removes
+
+
+def _put(directory: Path, manifest: Manifest) -> None:
+    file = directory / MANIFEST
+    file.touch(mode=0o600)
+    file.write_bytes(manifest.to_bytes())
+
+
+def finished(place: Place, name: str, manifest: Manifest) -> None:
+    """Write down a backup whose files are somewhere else."""
+    with _published(place, name) as partial:
+        _put(partial, manifest)
+
+
+def user_name() -> str:
     """Who this process is, whatever its environment says."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
@@ -165,7 +181,7 @@ def _user() -> str:
         return str(os.geteuid())
 
 
-def _watched(running: Callable[[], bool], progress: Progress) -> Iterator[None]:
+def watched(running: Callable[[], bool], progress: Progress) -> Iterator[None]:
     """Yields every second while something runs, and ends it when it should stop.
 
     :raises Stopped: when nobody wants the result any more.
@@ -211,7 +227,7 @@ def remove_old(place: Place, database: DatabaseIdentity, request: Request) -> tu
 
     :returns: names of what was removed; what was not, in words.
     """
-    found = {backup.name: (path, backup) for path, backup in place.backups()}
+    found = {backup.name: (path, backup) for path, backup in _dumps(place)}
     removed, problems = [], []
     for name in _going([backup for _, backup in found.values()], database, request):
         try:
@@ -225,7 +241,7 @@ def remove_old(place: Place, database: DatabaseIdentity, request: Request) -> tu
 def removed_by_next(place: Place, examined: Examined, request: Request) -> list[str]:
     """What retention would remove if a backup were taken now. :returns: names."""
     now = utc_now()
-    expected = Manifest(
+    next_one = Manifest(
         name=new_name(examined.identity.name),
         engine=PG_DUMP,
         dump_format=request.dump_format,
@@ -242,7 +258,29 @@ def removed_by_next(place: Place, examined: Examined, request: Request) -> list[
         files=(),
         content=Content(),
     )
-    return _going([*(backup for _, backup in place.backups()), expected], examined.identity, request)
+    return _going([*(backup for _, backup in _dumps(place)), next_one], examined.identity, request)
+
+
+def _dumps(place: Place) -> Iterator[tuple[Path, Manifest]]:
+    """The backups whose files are here, and which go by the retention of this tool."""
+    return ((path, backup) for path, backup in place.backups() if backup.engine == PG_DUMP)
+
+
+def expected(database: Database, request: Request, place: Place) -> dict[str, Any]:
+    """What would be taken; nothing is written."""
+    examined = examine(database, request)
+    return {
+        "changed": True,
+        "engine": PG_DUMP,
+        # Not "path": Ansible would add size, mode and owner of what lies there to the result.
+        "directory": str(place.directory),
+        "tables": examined.tables,
+        "estimate": examined.estimate,
+        "free": examined.free,
+        "compression": examined.compression,
+        "role_passwords": examined.reads_passwords,
+        "removed": removed_by_next(place, examined, request),
+    }
 
 
 def _going(backups: Sequence[Manifest], database: DatabaseIdentity, request: Request) -> list[str]:
@@ -253,6 +291,7 @@ def _going(backups: Sequence[Manifest], database: DatabaseIdentity, request: Req
 def _summary(manifest: Manifest, place: Place, seconds: float) -> dict[str, Any]:
     """What the operator is told, as plain data."""
     return {
+        "engine": PG_DUMP,
         "name": manifest.name,
         "directory": str(place.final(manifest.name)),
         "database": manifest.database.name,

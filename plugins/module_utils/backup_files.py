@@ -27,6 +27,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
     parse_manifest,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza
 
 PARTIAL = ".partial"
 ENCRYPTED = ".age"
@@ -174,6 +175,9 @@ def _incomplete(manifest: Manifest) -> Iterator[Problem]:
     """What every backup has, and this one has not."""
     paths = {file.path for file in manifest.files}
     if manifest.engine != PG_DUMP:
+        gone = Stanza.of(manifest.extra[manifest.engine]["stanza"]).label_problem(manifest.label)
+        if gone:
+            yield Problem(gone, "The files of this backup are pgbackrest's, and without them there is nothing to restore.", _TAKE_ANOTHER)
         return
     if dump_file(manifest) not in paths:
         yield Problem(f"there is no {dump_file(manifest)} in the manifest", "Without it there is nothing to restore.", _TAKE_ANOTHER)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_guard import require_no_migration
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DIRECTORY, PLAIN
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import DIRECTORY, PG_DUMP, PGBACKREST, PLAIN
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import Place
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
     DUMPING,
@@ -23,6 +23,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
 from ansible_collections.dbops.multischema.plugins.module_utils.content import tables_of
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity, identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError, ServerRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import INCR, Stanza
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import LOCK_NOT_AVAILABLE, Database
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
@@ -57,6 +58,8 @@ class Request:
     :param recipients: public keys of age; empty for no encryption.
     :param lock_wait_s: how long the dump waits for a lock on a table, in seconds.
     :param room_percent: how much must be free, of what the tables take on the server.
+    :param engine: `PG_DUMP` or `PGBACKREST`; of what follows only the second one knows.
+    :param physical_type: `FULL`, `DIFF` or `INCR`.
     """
 
     directory: str
@@ -69,6 +72,9 @@ class Request:
     room_percent: int = 100
     keep_count: int = 7
     keep_days: float = 0.0
+    engine: str = PG_DUMP
+    stanza: Stanza | None = None
+    physical_type: str = INCR
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Request:
@@ -84,6 +90,11 @@ class Request:
             room_percent=options["room_percent"],
             keep_count=options["keep_count"],
             keep_days=options["keep_days"],
+            engine=options["engine"],
+            stanza=Stanza(
+                options["stanza"], options["pgbackrest_config"] or "", options["pgbackrest_repo"], options["pgbackrest_program"] or ""
+            ),
+            physical_type=options["pgbackrest_type"],
         )
         problems = list(_problems(request))
         if problems:
@@ -97,7 +108,12 @@ class Request:
 
 def _problems(request: Request) -> Iterator[tuple[str, str]]:
     """What is wrong, and what to write instead."""
-    if request.recipients and request.dump_format == DIRECTORY:
+    if request.recipients and request.engine == PGBACKREST:
+        yield (
+            "pgbackrest does not encrypt to keys of age, and backup_age_recipients asks for it.",
+            "Leave backup_age_recipients out; pgbackrest encrypts its repository by itself (repo1-cipher-type in its configuration).",
+        )
+    elif request.recipients and request.dump_format == DIRECTORY:
         yield (
             "the directory format cannot be encrypted while it is written, and backup_age_recipients asks for encryption.",
             "Set backup_format to custom (one file, no parallel jobs), or encrypt the disk instead and leave backup_age_recipients out.",
@@ -146,7 +162,7 @@ def examine(database: Database, request: Request) -> Examined:
     :raises MultischemaError: when something stands in the way.
     """
     wait_no_longer(database, request)
-    _require_readable(database)
+    require_readable(database)
     require_no_migration(database)
     version, number, passwords = database.rows(
         "SELECT current_setting('server_version'), current_setting('server_version_num')::int, "
@@ -176,7 +192,8 @@ def wait_no_longer(database: Database, request: Request) -> None:
     database.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(request.lock_wait_s * 1000)}ms",))
 
 
-def _require_readable(database: Database) -> None:
+def require_readable(database: Database) -> None:
+    """:raises MultischemaError: when this role cannot read every row of every table."""
     rows = database.rows(_UNREADABLE)
     if not rows:
         return

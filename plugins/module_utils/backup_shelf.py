@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import Demand, Found, Judgement, judge
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below, file_problems, listed, read_backup
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PGBACKREST, Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused
 
 
@@ -57,7 +57,7 @@ def _described(found: Found) -> dict[str, Any]:
         "format": manifest.dump_format,
         "database": manifest.database.name,
         "ended_at": manifest.ended_at,
-        "size": manifest.size,
+        "size": manifest.size or int(manifest.extra.get(PGBACKREST, {}).get("stored", 0)),
         "tables": len(manifest.content.tables),
         "rows": manifest.content.rows,
         "encrypted": bool(manifest.recipients),

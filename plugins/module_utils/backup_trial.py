@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.background import Progress
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import backups_below, read_backup
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, PG_DUMP, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE, PG_DUMP, PGBACKREST, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_physical_preflight import exact_tools
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, verify
 from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import (
     RESTORING,
@@ -22,9 +23,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.client_tools imp
     tools_for,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ConfigurationError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.restoration import look_ahead, restore
+from ansible_collections.dbops.multischema.plugins.module_utils.recovery import as_dump, newest_before, require_reach, target_of
+from ansible_collections.dbops.multischema.plugins.module_utils.restoration import Prospect, look_ahead, restore
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import Restoring
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 
@@ -67,6 +69,10 @@ class Figures:
         self._loaded += 1
         self._progress.say(loading=self._loaded)
 
+    def doing(self, what: str, percent: float) -> None:
+        """What is done with a physical backup."""
+        self._progress.say(doing=what, percent=percent)
+
     def read(self, tables: int, _of: int) -> None:
         """Restored tables have been compared."""
         self._progress.say(read=tables)
@@ -93,7 +99,17 @@ def make_trial(manifest: Manifest, options: Mapping[str, Any], live: ConnectionS
     if options["method"] != BY_RESTORE:
         return None
     scratch = parse_url(options["scratch_url"]) if options.get("scratch_url") else None
-    tools = _tools(manifest, scratch, live, options.get("tools_directory") or "")
+    directory = options.get("tools_directory") or ""
+    if manifest.engine == PGBACKREST:
+        if scratch is not None:
+            raise ConfigurationError(
+                f"{manifest.name} was taken by pgbackrest, and backup_scratch_url is set.",
+                "A physical backup is a whole cluster: it is restored into a throwaway server, and cannot be into another one.",
+                "Leave backup_scratch_url out for it; backup_scratch_directory says where the throwaway server is made.",
+            )
+        restoring = Restoring(exact_tools(manifest.server_version_num, directory), options["jobs"], watch=watch)
+        return Trial(restoring, Path(options["scratch_directory"]), read=figures.read, doing=figures.doing)
+    tools = _tools(manifest, scratch, live, directory)
     restoring = Restoring(tools, options["jobs"], options.get("age_identity") or "", seen=figures.loading, watch=watch)
     return Trial(restoring, Path(options["scratch_directory"]), scratch, read=figures.read)
 
@@ -111,6 +127,24 @@ def _tools(manifest: Manifest, scratch: ConnectionSettings | None, live: Connect
     return find_tools(manifest.server_version_num, (*wanted, *SERVING), directory, own)
 
 
+def find_to_restore(options: Mapping[str, Any]) -> Path:
+    """The directory of the backup that a restore begins with: the one that is named; otherwise the newest, or the newest from which
+    the point that is asked for can be reached.
+
+    :raises MultischemaError: when there is none, or the point is none.
+    """
+    folder, target = Path(options["folder"]), target_of(options)
+    return find_backup(folder, options["name"]) if options["name"] or target is None else newest_before(folder, target)
+
+
+def ahead(directory: Path, options: Mapping[str, Any], settings: ConnectionSettings, seen: Callable[[int], None] | None = None) -> Prospect:
+    """What a restore is going to do; see `restoration.look_ahead`."""
+    prospect = look_ahead(directory, settings, options["maintenance_db"], foreign=options["foreign"], seen=seen)
+    target = target_of(options)
+    require_reach(prospect.manifest, target)
+    return replace(prospect, target=target)
+
+
 def run_restoration(directory: Path, options: Mapping[str, Any], settings: ConnectionSettings, progress: Progress) -> dict[str, Any]:
     """Put a backup into the place of the live database.
 
@@ -119,7 +153,7 @@ def run_restoration(directory: Path, options: Mapping[str, Any], settings: Conne
     """
     started, maintenance = time.monotonic(), options["maintenance_db"]
     figures = Figures(progress, read_backup(directory))
-    prospect = look_ahead(directory, settings, maintenance, foreign=options["foreign"], seen=figures.hashed)
+    prospect = ahead(directory, options, settings, figures.hashed)
     with Watch(progress.check) as watch:
         with Database(settings, "restore") as database:
             named, version = options.get("tools_directory") or "", prospect.manifest.server_version_num
@@ -132,5 +166,7 @@ def run_restoration(directory: Path, options: Mapping[str, Any], settings: Conne
             seen=figures.loading,
             watch=watch,
         )
-        restore(directory, prospect, settings, maintenance, Trial(restoring, read=figures.read))
-    return {**prospect.to_dict(), "seconds": round(time.monotonic() - started, 3)}
+        trial = Trial(restoring, read=figures.read, doing=figures.doing)
+        with as_dump(directory, prospect, settings, options, trial) as (source, found, last):
+            restore(source, found, settings, maintenance, trial)
+    return {**found.to_dict(), "engine": prospect.manifest.engine, "last": last, "seconds": round(time.monotonic() - started, 3)}

@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ansible_collections.dbops.multischema.plugins.module_utils import schema_text
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import globals_file, require_intact, write_manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import globals_file, listed, require_intact, write_manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import (
     BY_CHECKSUM,
     BY_RESTORE,
     PG_DUMP,
+    PGBACKREST,
     PLAIN,
     Manifest,
     Verdict,
@@ -31,7 +32,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader impo
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import creation, recorded_shape, removal
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.globals_script import for_a_scratch_server, is_complete
+from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.recovered_server import RecoveredServer
+from ansible_collections.dbops.multischema.plugins.module_utils.recovery_target import RecoveryTarget, recorded_target
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import (
     RestoreFailed,
     Restoring,
@@ -53,12 +57,14 @@ class Trial:
     :param scratch_directory: where a throwaway server goes.
     :param scratch_settings: a database of a named server instead; a new database is made beside it.
     :param read: is told how many restored tables have been read, and of how many.
+    :param doing: is told what is done with a physical backup, and how much of it in percent.
     """
 
     restoring: Restoring
     scratch_directory: Path = Path("/var/tmp")  # noqa: S108  what goes there gets a name of its own, and is for its owner alone
     scratch_settings: ConnectionSettings | None = None
     read: Callable[[int, int], None] | None = None
+    doing: Callable[[str, float], None] = lambda _doing, _percent: None
 
 
 def verify(
@@ -75,9 +81,12 @@ def verify(
     :raises SurroundingsFailed: when it could not be tried.
     """
     manifest = require_intact(directory, seen=hashed)
-    if manifest.proved and not (again and method == BY_RESTORE):
+    restored = method == BY_RESTORE and trial is not None and not (manifest.proved and not again)
+    if not restored:
+        _require_sound(directory, manifest)
+    if manifest.proved and not restored:
         return manifest, False
-    if method == BY_CHECKSUM or trial is None:
+    if trial is None or not restored:
         judged = manifest.judged(Verdict(BY_CHECKSUM, utc_now(), passed=True))
         changed = manifest.verdict is None or manifest.verdict.method == BY_RESTORE
         if not changed:
@@ -88,18 +97,27 @@ def verify(
     return judged, True
 
 
-def _tried(directory: Path, manifest: Manifest, trial: Trial) -> Verdict:
-    if manifest.engine != PG_DUMP:
+def _require_sound(directory: Path, manifest: Manifest) -> None:
+    """Have files that are not here compared: those of a physical backup are for its own program to read.
+
+    :raises BackupRefused: saying what is not as it was written.
+    """
+    if manifest.engine != PGBACKREST:
+        return
+    problems = Stanza.of(manifest.extra[PGBACKREST]["stanza"]).verify(manifest.label)
+    if problems:
         raise BackupRefused(
-            f"{directory} was made by {manifest.engine}.",
-            "Only dumps are restored here; that engine proves its backups itself.",
-            f"Use the means of {manifest.engine}, or take a backup with backup_engine: {PG_DUMP}.",
+            f"{directory} is not what was written: {listed(problems)}.",
+            "Files in pgbackrest's repository have changed since, or are gone.",
+            "Take a new backup (playbooks/backup.yml, backup_pgbackrest_type: full), and find out what has become of this one.",
         )
+
+
+def _tried(directory: Path, manifest: Manifest, trial: Trial) -> Verdict:
     started, where = time.monotonic(), ""
     try:
-        with _scratch(directory, manifest, trial) as (settings, label):
+        with _filled(directory, manifest, trial) as (settings, label):
             where = label
-            trial.restoring.restore(directory, manifest, settings)
             differences = list(differences_of(directory, manifest, settings, trial))
     except RestoreFailed as error:
         differences = [str(error)]
@@ -134,7 +152,7 @@ def _with_schema(found: Content, directory: Path, manifest: Manifest, settings: 
     if not recorded or restoring.tools.versions[PG_DUMP] != manifest.tools.get(PG_DUMP):
         return found
     digest = schema_digest(restoring.tools, settings)
-    if digest != recorded:
+    if digest != recorded and manifest.engine == PG_DUMP:
         digest = schema_text.digest(_lines(directory, manifest, restoring))
     return replace(found, schema_digest=digest)
 
@@ -145,6 +163,34 @@ def _lines(directory: Path, manifest: Manifest, restoring: Restoring) -> Iterato
             yield from schema_text.without_data(stream)
     else:
         yield from restoring.schema_text(directory, manifest)
+
+
+@contextlib.contextmanager
+def _filled(directory: Path, manifest: Manifest, trial: Trial) -> Iterator[tuple[ConnectionSettings, str]]:
+    """A database with the backup in it, and where it is in words; gone afterwards."""
+    if manifest.engine == PGBACKREST:
+        with recovered(manifest, trial, recorded(manifest)) as server:
+            yield server.settings(manifest.database.name), server.where
+        return
+    with _scratch(directory, manifest, trial) as (settings, label):
+        trial.restoring.restore(directory, manifest, settings)
+        yield settings, label
+
+
+def recorded(manifest: Manifest) -> RecoveryTarget:
+    """The instant whose content the manifest of a physical backup has."""
+    found = manifest.extra[PGBACKREST]
+    return recorded_target(found["lsn"], found["timeline"])
+
+
+@contextlib.contextmanager
+def recovered(manifest: Manifest, trial: Trial, target: RecoveryTarget) -> Iterator[RecoveredServer]:
+    """A throwaway server with a physical backup in it, recovered so far; gone afterwards."""
+    require_room(trial.scratch_directory, recorded_shape(manifest.extra).size)
+    restoring, check = trial.restoring, trial.restoring.watch.require_wanted
+    with RecoveredServer(restoring.tools, trial.scratch_directory, manifest, target, check=check, said=trial.doing) as server:
+        server.settle(manifest.database.name)
+        yield server
 
 
 @contextlib.contextmanager

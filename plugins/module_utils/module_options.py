@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_CHECKSUM, BY_RESTORE, CUSTOM, DIRECTORY, PLAIN
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import (
+    BY_CHECKSUM,
+    BY_RESTORE,
+    CUSTOM,
+    DIRECTORY,
+    PG_DUMP,
+    PGBACKREST,
+    PLAIN,
+)
 
 Spec = dict[str, dict[str, Any]]
 
@@ -37,6 +45,12 @@ JOB: Spec = {"job": {"type": "str", "default": ""}, "seconds": {"type": "float",
 
 BACKUP_TAKEN: Spec = {
     **BACKUPS,
+    "engine": {"type": "str", "choices": [PG_DUMP, PGBACKREST], "default": PG_DUMP},
+    "stanza": {"type": "str", "default": ""},
+    "pgbackrest_config": {"type": "path"},
+    "pgbackrest_repo": {"type": "int", "default": 1},
+    "pgbackrest_type": {"type": "str", "choices": ["full", "diff", "incr"], "default": "incr"},
+    "pgbackrest_program": {"type": "path"},
     "format": {"type": "str", "choices": [DIRECTORY, CUSTOM, PLAIN], "default": DIRECTORY},
     "compression": {"type": "str", "default": ""},
     "jobs": {"type": "int", "default": 2},
@@ -73,6 +87,10 @@ BACKUP_PROVED: Spec = {
 BACKUP_RESTORED: Spec = {
     **_READ,
     "foreign": {"type": "bool", "default": False},
+    "scratch_directory": {"type": "path", "default": "/var/tmp"},  # noqa: S108  as above
+    "target_time": {"type": "str", "default": ""},
+    "target_lsn": {"type": "str", "default": ""},
+    "target_name": {"type": "str", "default": ""},
     "maintenance_db": {"type": "str", "default": "postgres"},
 }
 

@@ -32,6 +32,7 @@ class Program:
     :param stdin: what it reads; nothing by default.
     :param stdout: where its output goes; nowhere by default.
     :param inherited: further descriptors that stay open in it.
+    :param identity: of another user that it runs as, as ``subprocess`` takes it; ourselves by default.
     :param heard: is given each line that it says on stderr, and returns whether that is of no more interest.
     :raises CannotStart: when it cannot be started.
     """
@@ -44,6 +45,7 @@ class Program:
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.DEVNULL,
         inherited: Sequence[int] = (),
+        identity: Mapping[str, Any] | None = None,
         heard: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.name = Path(command[0]).name
@@ -59,6 +61,8 @@ class Program:
                 pass_fds=tuple(inherited),
                 umask=PRIVATE,
                 start_new_session=True,
+                cwd="/" if identity else None,  # where we are another user may not be
+                **(identity or {}),
             )
         except OSError as error:
             raise CannotStart(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import require_intact
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import Manifest
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial, differences_of
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.database_belongings import Belongings, giving, read_belongings
@@ -32,6 +32,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.database_shape i
 from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import read_room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
+from ansible_collections.dbops.multischema.plugins.module_utils.recovery_target import RecoveryTarget
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import RestoreFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST
@@ -64,6 +65,7 @@ class Prospect:
     :param free: in bytes, on the server's disk; None where that cannot be seen from here.
     :param sessions: who is connected now, and will be disconnected.
     :param notes: what else a person should know.
+    :param target: until when a physical backup is recovered; None for the instant that was recorded.
     """
 
     manifest: Manifest
@@ -74,6 +76,7 @@ class Prospect:
     free: int | None
     sessions: tuple[str, ...]
     notes: tuple[str, ...]
+    target: RecoveryTarget | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What a person is told of it, as plain data."""
@@ -82,7 +85,9 @@ class Prospect:
             "name": self.manifest.name,
             "database": self.live,
             "kept": self.kept,
+            "engine": self.manifest.engine,
             "ended_at": self.manifest.ended_at,
+            "until": self.target.words if self.target else "",
             "tables": len(content.tables),
             "rows": content.rows,
             "size": self.shape.size,
@@ -104,10 +109,6 @@ def look_ahead(
     :raises MultischemaError: saying what is in the way; nothing was changed then.
     """
     manifest, live = require_intact(directory, seen=seen), settings.parameters["dbname"]
-    if manifest.engine != PG_DUMP:
-        raise BackupRefused(
-            f"{directory} was made by {manifest.engine}.", "Only dumps are restored here.", f"Use {manifest.engine} itself."
-        )
     with Database(settings, "restore") as database:
         shape = read_shape(database)
         identity, room = identity_of(database), read_room(database)

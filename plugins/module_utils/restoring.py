@@ -57,6 +57,11 @@ _SURROUNDINGS = (
 )
 
 
+def is_surroundings(said: str) -> bool:
+    """Whether what a program or a server says is about this machine, and not about the backup."""
+    return any(words in said for words in _SURROUNDINGS)
+
+
 class RestoreFailed(Exception):
     """The dump cannot be restored; the message says why."""
 
@@ -308,7 +313,7 @@ class _Reader(Program):
             )
         if -status in _CRASHES:  # what it reads is broken in a way that it does not expect; pg_restore was seen to do so
             raise RestoreFailed(f"{self.name} crashes when it reads the dump (signal {-status})")
-        if any(words in said for words in _SURROUNDINGS) or status < 0:
+        if is_surroundings(said) or status < 0:
             raise SurroundingsFailed(
                 f"The restore could not be tried here: {self.name} says: {said}",
                 "That is about this machine or server, not about the backup, which is neither proved nor refused by it.",

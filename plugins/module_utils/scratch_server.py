@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
@@ -26,7 +26,7 @@ LOCK = "lock"
 SERVER_USER = "postgres"  # whom root lets the server run as
 SOCKET_PATH_MOST = 90  # bytes; a Unix socket's path may have 107, its name takes some
 START_S = 120
-_SETTINGS = {
+SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
     "fsync": "off",
@@ -45,6 +45,9 @@ _SETTINGS = {
 }
 
 
+Made = TypeVar("Made", bound="ScratchServer")
+
+
 class ScratchServer:
     """As a context manager: there on entry, gone on exit.
 
@@ -56,12 +59,12 @@ class ScratchServer:
 
     def __init__(self, program: Callable[[str], str], parent: Path, first_role: str) -> None:
         self._program, self._parent, self._first_role = program, parent, first_role
-        self._identity = _server_identity()
+        self._identity = server_identity()
         self._lock: Any = None
         self._socket: Path | None = None
         self.directory: Path | None = None
 
-    def __enter__(self) -> ScratchServer:
+    def __enter__(self: Made) -> Made:
         remove_abandoned(self._parent, self._program)
         try:
             self._make()
@@ -110,13 +113,28 @@ class ScratchServer:
         self._socket = self.directory / "s" if short else Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
         self._socket.mkdir(mode=0o700, exist_ok=True)
         self._own(self.directory, self._socket)
-        data = self.directory / "data"
+        self._fill()
+        self._start()
+
+    @property
+    def _data(self) -> Path:
+        return self._home / "data"
+
+    def _fill(self) -> None:
+        """Make the data directory."""
         options = ["--no-sync", "--no-locale", "--encoding=UTF8", "--auth=trust", "-U", self._first_role]
-        self._run("initdb", *options, "-D", str(data))
-        lines = {**_SETTINGS, "unix_socket_directories": str(self._socket), "unix_socket_permissions": "0700"}
-        with (data / "postgresql.conf").open("a") as stream:
-            stream.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
-        self._run("pg_ctl", "start", "-w", "-t", str(START_S), "-D", str(data), "-l", str(self.directory / "log"))
+        self._run("initdb", *options, "-D", str(self._data))
+        self._configure("a", SETTINGS)
+
+    def _configure(self, mode: str, settings: Mapping[str, str]) -> None:
+        """Write settings into its configuration: added to what stands there (``a``), or alone (``w``)."""
+        lines = {**settings, "unix_socket_directories": str(self._socket), "unix_socket_permissions": "0700"}
+        with (self._data / "postgresql.conf").open(mode) as stream:
+            stream.writelines(f"{name} = '{_escaped(value)}'\n" for name, value in lines.items())
+
+    def _start(self) -> None:
+        """Start it, and wait until it can be connected to."""
+        self._run("pg_ctl", "start", "-w", "-t", str(START_S), "-D", str(self._data), "-l", str(self._home / "log"))
 
     def _own(self, *paths: Path) -> None:
         if self._identity:
@@ -134,7 +152,11 @@ class ScratchServer:
             )
 
 
-def _server_identity() -> dict[str, Any]:
+def _escaped(value: str) -> str:
+    return value.replace("'", "''")
+
+
+def server_identity() -> dict[str, Any]:
     """Whom the server runs as: ourselves; for root, as whom PostgreSQL refuses to run, the user that packages make for it."""
     if os.geteuid() != 0:
         return {}
@@ -186,7 +208,7 @@ def _take_lock(directory: Path) -> Any:
 
 def remove_abandoned(parent: Path, program: Callable[[str], str]) -> None:
     """Stop and remove the scratch servers of runs that were killed."""
-    identity = _server_identity()
+    identity = server_identity()
     owners = {os.geteuid(), identity.get("user", os.geteuid())}
     with contextlib.suppress(OSError):
         for entry in sorted(os.scandir(parent), key=lambda e: e.name):

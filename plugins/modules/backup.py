@@ -11,6 +11,9 @@ module: backup
 short_description: Take a backup of a database, with digests of what it must hold
 version_added: 0.1.0
 description:
+  - By O(engine=pg_dump), the default, what follows. By O(engine=pgbackrest) an existing stanza of pgbackrest takes the backup; beside it
+    digests are read at an exact place in the WAL, to which a copy is recovered when it is compared. Neither a stanza nor its configuration
+    is made or changed.
   - Dumps one snapshot of a database by C(pg_dump), and reads digests of every table in the same snapshot, so that a restored copy can be
     compared with it whatever is written meanwhile. Roles and tablespaces come along (C(pg_dumpall --globals-only)).
   - What is written has a name only once all of it is on disk, with a manifest of every file. A run that fails or is stopped leaves nothing.
@@ -25,6 +28,32 @@ extends_documentation_fragment:
   - dbops.multischema.backup
   - dbops.multischema.backup.job
 options:
+  engine:
+    description:
+      - What takes the backup.
+      - Of the options below, V(pgbackrest) heeds those with its name, O(stanza), O(tools_directory) and O(lock_wait_s).
+    type: str
+    choices: [pg_dump, pgbackrest]
+    default: pg_dump
+  stanza:
+    description: The stanza of the server, which has to be there; needed by O(engine=pgbackrest).
+    type: str
+    default: ''
+  pgbackrest_config:
+    description: Configuration file of C(pgbackrest), if not its default.
+    type: path
+  pgbackrest_repo:
+    description: Number of the repository.
+    type: int
+    default: 1
+  pgbackrest_type:
+    description: Everything, or what has changed since the last full one, or since the last one of any type.
+    type: str
+    choices: [full, diff, incr]
+    default: incr
+  pgbackrest_program:
+    description: The program C(pgbackrest), if not in C(PATH).
+    type: path
   format:
     description:
       - V(directory) is dumped by several connections side by side, and restored so.
@@ -116,24 +145,36 @@ seconds:
 estimate:
   description: What the tables take on the server, in bytes; a compressed backup is smaller.
   type: int
-  returned: in check mode
+  returned: of a dump, in check mode
 free:
   description: How much is free where it would go, in bytes.
   type: int
-  returned: in check mode
+  returned: of a dump, in check mode
 compression:
   description: Method and level.
   type: str
-  returned: success
+  returned: of a dump
 role_passwords:
   description: Whether the passwords of roles are in it; only a superuser may read them.
   type: bool
+  returned: of a dump
+engine:
+  description: What has taken it, or would.
+  type: str
   returned: success
+label:
+  description: The label that C(pgbackrest) gave it.
+  type: str
+  returned: when one was taken by C(pgbackrest)
+lsn:
+  description: The place in the WAL whose content was read.
+  type: str
+  returned: when one was taken by C(pgbackrest)
 warnings_of_pg_dump:
   description: What C(pg_dump) warns of.
   type: list
   elements: str
-  returned: when one was taken
+  returned: when a dump was taken
 removed:
   description: Older backups that were removed, in check mode those that would be.
   type: list
@@ -154,13 +195,14 @@ report:
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils import background
-from ansible_collections.dbops.multischema.plugins.module_utils.backup import removed_by_next, take
+from ansible_collections.dbops.multischema.plugins.module_utils import background, backup, backup_physical
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP, PGBACKREST
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import Place, new_name
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request, examine
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_TAKEN, FOLDER, JOB
 
+ENGINES: dict[str, Any] = {PG_DUMP: backup, PGBACKREST: backup_physical}  # each with what is expected, and with what takes one
 SPEC: dict[str, Any] = {**BACKUP_TAKEN, **FOLDER, **JOB}
 
 
@@ -168,26 +210,17 @@ def work(door: Door) -> dict[str, Any]:
     """Look and say what would be done; or begin; or ask how far it is."""
     request = Request.from_options(door.params)
     settings = door.settings()
+    engine = ENGINES[request.engine]
     place = Place(Path(request.directory), settings.parameters["dbname"])
     name = door.params["job"]
     if not name:
         with door.connect("backup") as database:
-            examined = examine(database, request)
-            if door.module.check_mode:
-                return {
-                    "changed": True,
-                    # Not "path": Ansible would add size, mode and owner of what lies there to the result.
-                    "directory": str(place.directory),
-                    "tables": examined.tables,
-                    "estimate": examined.estimate,
-                    "free": examined.free,
-                    "compression": examined.compression,
-                    "role_passwords": examined.reads_passwords,
-                    "removed": removed_by_next(place, examined, request),
-                }
+            expected: dict[str, Any] = engine.expected(database, request, place)
+        if door.module.check_mode:
+            return expected
         name = new_name(place.database)
         place.make()
-        background.start(place.job(name), lambda progress: take(name, request, settings, progress))
+        background.start(place.job(name), lambda progress: engine.take(name, request, settings, progress))
     return _ask(place.job(name), name, door.params["seconds"])
 
 

@@ -16,6 +16,8 @@ description:
   - Then both are renamed in one transaction, while sessions of the live database are ended and new ones wait. The old database is kept
     under a dated name, and takes no connections until somebody allows them or removes it.
   - Whatever fails before that, the live database is as it was, its sessions go on, and nothing of the new one is left.
+  - A backup by pgbackrest, which is of a whole cluster, is recovered in a throwaway server first, to the recorded instant or to a point
+    in time; from there the one database is taken.
   - Subscriptions are not restored, and replication slots stay with the old database.
   - In check mode everything that can be looked at is looked at.
 author:
@@ -31,6 +33,25 @@ options:
     description: Whether it may be a backup of another database or another server.
     type: bool
     default: false
+  scratch_directory:
+    description: Directory on the host where a physical backup is recovered aside; needs room for the database twice.
+    type: path
+    default: /var/tmp
+  target_time:
+    description:
+      - Of a backup by pgbackrest, until when it is recovered, with a time zone, V(2030-01-05 14:30:00+01:00).
+      - What was committed by then is in it.
+      - Without O(name) the newest backup is taken from which that can be reached.
+    type: str
+    default: ""
+  target_lsn:
+    description: The same as a place in the WAL, V(1A/2B3C4D58).
+    type: str
+    default: ""
+  target_name:
+    description: The same as a restore point that somebody has made, by C(pg_create_restore_point).
+    type: str
+    default: ""
   maintenance_db:
     description: Another database of the same server, to be connected to while the live one is renamed.
     type: str
@@ -63,6 +84,10 @@ kept:
   description: The name that the old database has now; in check mode what it would be like.
   type: str
   returned: success
+last:
+  description: Of a backup by pgbackrest, when the last transaction that is in it was committed.
+  type: str
+  returned: when restored
 report:
   description: What has happened, or would, and how to go back.
   type: list
@@ -75,10 +100,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.background import forget, poll, start
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import find_backup, run_restoration
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import ahead, find_to_restore, run_restoration
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUP_RESTORED, FOLDER, JOB
-from ansible_collections.dbops.multischema.plugins.module_utils.restoration import look_ahead
 
 SPEC: dict[str, Any] = {**BACKUP_RESTORED, **FOLDER, **JOB}
 
@@ -89,10 +113,9 @@ def work(door: Door) -> dict[str, Any]:
     if params["job"]:
         job = Path(params["job"])
     else:
-        directory = find_backup(Path(params["folder"]), params["name"])
+        directory = find_to_restore(params)
         if door.module.check_mode:
-            prospect = look_ahead(directory, settings, params["maintenance_db"], foreign=params["foreign"])
-            return {"changed": True, **prospect.to_dict()}
+            return {"changed": True, **ahead(directory, params, settings).to_dict()}
         job = Path(tempfile.mkdtemp(prefix="multischema-job-"))
         start(job, lambda progress: run_restoration(directory, params, settings, progress))
     try:

@@ -15,6 +15,8 @@ description:
     rows of every table, sequences and large objects with what was recorded from the dump's own snapshot.
   - The scratch database is on a throwaway server that is made for it, reachable by a Unix socket only, and removed afterwards; or,
     by O(scratch_url), on a server that is named. An existing database is never touched.
+  - A backup by C(pgbackrest) is restored into a throwaway server on the host, kept apart from all others, and recovered to the place in
+    the WAL whose content was recorded; by O(method=checksum) C(pgbackrest verify) reads its files.
   - A backup that has been proved is not restored again, unless O(again) says so; its files are compared each time.
   - Fails where the backup is refused, saying what differs. Where the restore could not even be tried (no room on the disk, an
     extension that is not installed here) it fails too, and the manifest stays as it is.

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PG_DUMP
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import size_text
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of, wrap
+from ansible_collections.dbops.multischema.plugins.module_utils.exact_moment import BY_SLOT
+
+_NEXT = (
+    "Next comes the proof, before which no preflight accepts it: backup.yml goes on with that; elsewhere, the door verify of the role "
+    "backup does it."
+)
 
 
 def progress_line(figures: Mapping[str, Any], seconds: float) -> str:
     """How far it is."""
     if not figures:
         return f"the backup begins, {seconds:.0f} s"
+    physical = _physical_progress(figures)
+    if physical:
+        return f"{physical}, {seconds:.0f} s"
     size = size_text(figures.get("bytes", 0))
     if figures["doing"] != "dumping":
         return f"everything is dumped; checksums of {size} are taken, {seconds:.0f} s"
@@ -23,9 +33,40 @@ def progress_line(figures: Mapping[str, Any], seconds: float) -> str:
     )
 
 
+def _physical_progress(figures: Mapping[str, Any]) -> str:
+    """Of a backup by pgbackrest; empty for another."""
+    said = {
+        "checking": "pgbackrest sees whether WAL arrives in the repository",
+        "copying": f"pgbackrest copies, {figures.get('percent', 0):.0f} %",
+        "looking for an instant": "the backup is taken; an exact place in the WAL is looked for",
+        "reading": f"digests: {figures.get('read', 0)} of {count_of(figures.get('tables', 0), 'table')}",
+        "archiving": "pgbackrest waits for the WAL of that place",
+    }
+    return said.get(figures["doing"], "")
+
+
 def taken_lines(result: Mapping[str, Any]) -> list[str]:
     """What was taken."""
-    return _folded(_taken(result))
+    return _folded(_taken(result) if result["engine"] == PG_DUMP else _taken_by_pgbackrest(result))
+
+
+def _taken_by_pgbackrest(result: Mapping[str, Any]) -> Iterator[str]:
+    yield f"Backup {result['name']} of database {result['database']}"
+    yield (
+        f"pgbackrest {result['pgbackrest']} has taken {result['label']} ({result['type']}) of the stanza {result['stanza']}, repository "
+        f"{result['repo']}: the cluster takes {size_text(result['size'])}, {size_text(result['stored'])} were stored; "
+        f"{result['seconds']:.1f} s in all, PostgreSQL {result['server']}"
+    )
+    how = "by a replication slot, which is gone" if result["found_by"] == BY_SLOT else "at an instant at which nobody was writing"
+    held = f"{count_of(result['tables'], 'table')} with {result['rows']:,} rows"
+    yield f"Recovered to {result['lsn']} ({how}), this database has to hold {held}"
+    if result["unlogged"]:
+        yield f"Unlogged tables are empty in it, as after a crash: {', '.join(result['unlogged'])}"
+    yield f"Its manifest is in {result['directory']}; the files are pgbackrest's, and how long they stay is for its retention to say"
+    yield _NEXT
+    yield from _removed(result, "Manifests removed, as pgbackrest has those backups no more")
+    for problem in result["not_removed"]:
+        yield f"Could not be removed: {problem}"
 
 
 def _taken(result: Mapping[str, Any]) -> Iterator[str]:
@@ -36,10 +77,7 @@ def _taken(result: Mapping[str, Any]) -> Iterator[str]:
         f"({kind}; PostgreSQL {result['server']}, pg_dump {result['pg_dump']})"
     )
     yield f"It is in {result['directory']}"
-    yield (
-        "Next comes the proof, before which no preflight accepts it: backup.yml goes on with that; elsewhere, the door verify of the role "
-        "backup does it."
-    )
+    yield _NEXT
     yield from _passwords(result, "without their passwords")
     for warning in result["warnings_of_pg_dump"]:
         yield f"pg_dump warns: {warning}"
@@ -50,13 +88,22 @@ def _taken(result: Mapping[str, Any]) -> Iterator[str]:
 
 def expected_lines(result: Mapping[str, Any]) -> list[str]:
     """What would be taken."""
-    return _folded(_expected(result))
+    return _folded(_expected(result) if result["engine"] == PG_DUMP else _expected_of_pgbackrest(result))
 
 
 def _folded(lines: Iterator[str]) -> list[str]:
     """For a terminal; what belongs to the first line is indented."""
     first, *others = lines
     return wrap(first, "  ", "") + [line for other in others for line in wrap(other, "    ", "  ")]
+
+
+def _expected_of_pgbackrest(result: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"pgbackrest would take a backup ({result['type']}) of the stanza {result['stanza']}, and a manifest with the digests of "
+        f"{count_of(result['tables'], 'table')} would be written to {result['directory']}."
+    )
+    yield "Whether WAL arrives in the repository (pgbackrest check) is not looked at in check mode, because that writes to the WAL."
+    yield from _removed(result, "Manifests that would be removed, as pgbackrest has those backups no more")
 
 
 def _expected(result: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,13 @@ def restore_progress(figures: Mapping[str, Any]) -> str:
         return f"restored; {figures['read']} of {count_of(tables, 'table')} compared"
     if figures.get("loading"):
         return f"restoring, table {figures['loading']} of {tables}"
+    physical = {
+        "restoring": f"pgbackrest restores into a throwaway server, {figures.get('percent', 0):.0f} %",
+        "replaying": "WAL is replayed in a throwaway server, up to the point that is wanted",
+        "dumping": "recovered; the database is dumped there",
+    }.get(figures.get("doing", ""))
+    if physical:
+        return physical
     total, seen = int(figures.get("total_bytes", 0)), int(figures.get("bytes", 0))
     if seen < total:
         return f"reading the files, {seen // 2**20} of {total // 2**20} MB"

@@ -15,6 +15,9 @@ full_page_writes = off
 max_connections = 60
 max_prepared_transactions = 10
 wal_level = logical
+# WAL goes nowhere, until a scenario says where to: that can be changed without a restart.
+archive_mode = on
+archive_command = '/bin/true'
 timezone = 'UTC'
 log_timezone = 'UTC'
 EOF

@@ -26,6 +26,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
     # what runs on it
+    "pgbackrest",
     "pgbouncer",
     "postgresql",
     "prometheus",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the Makefile's targets need, and says what it installs.
 #   setup.sh python FILE   a virtual environment in .venv with the pinned and hashed requirements of FILE; for the tests' one also ssh-keygen
-#   setup.sh servers       PostgreSQL, PgBouncer and, for root, iproute2 from the distribution, for the integration tests
+#   setup.sh servers       PostgreSQL, PgBouncer, pgBackRest and, for root, iproute2 from the distribution, for the integration tests
 #   setup.sh lab           podman and what builds its hosts, for the lab
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -68,6 +68,7 @@ setup_servers() {
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
   [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
   command -v age >/dev/null || missing+=(age)
+  command -v pgbackrest >/dev/null || missing+=(pgbackrest)
   # A network that can be cut is made by root only.
   [ "$(id -u)" -ne 0 ] || command -v ip >/dev/null || missing+=(iproute2)
   [ ${#missing[@]} -gt 0 ] || return 0

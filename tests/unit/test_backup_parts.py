@@ -20,6 +20,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.content import C
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import DatabaseIdentity
 from ansible_collections.dbops.multischema.plugins.module_utils.dump_programs import Heard
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza
 from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import TIME
 from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_report import expected_lines, progress_line, taken_lines
 
@@ -188,6 +189,12 @@ def test_a_backup_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
 
 OPTIONS: dict[str, Any] = {
     "folder": "/srv/backups/staging/shop",
+    "engine": "pg_dump",
+    "stanza": "",
+    "pgbackrest_config": None,
+    "pgbackrest_repo": 1,
+    "pgbackrest_type": "incr",
+    "pgbackrest_program": None,
     "format": "directory",
     "compression": "",
     "jobs": 2,
@@ -201,7 +208,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def test_the_options_are_a_request() -> None:
-    assert Request.from_options(OPTIONS) == Request("/srv/backups/staging/shop")
+    assert Request.from_options(OPTIONS) == Request("/srv/backups/staging/shop", stanza=Stanza(""))
 
 
 @pytest.mark.parametrize(
@@ -255,6 +262,7 @@ def test_sizes_are_for_people(size: float, text: str) -> None:
 
 
 TAKEN: dict[str, Any] = {
+    "engine": "pg_dump",
     "name": "20300131T120000Z-shop-1a2b",
     "directory": "/srv/backups/staging/shop_staging/20300131T120000Z-shop-1a2b",
     "database": "shop",
@@ -294,7 +302,15 @@ def test_the_report_says_what_was_taken_and_what_is_not_in_it() -> None:
 
 
 def test_check_mode_says_where_it_would_go_and_what_would_be_removed() -> None:
-    found = {"directory": "/srv/b", "tables": 1, "compression": "none", "estimate": 10**9, "free": 5 * 10**9, "role_passwords": True}
+    found = {
+        "engine": "pg_dump",
+        "directory": "/srv/b",
+        "tables": 1,
+        "compression": "none",
+        "estimate": 10**9,
+        "free": 5 * 10**9,
+        "role_passwords": True,
+    }
     assert " ".join(expected_lines({**found, "removed": ["a", "b"]})) == (
         "A backup of 1 table would be written to /srv/b, uncompressed; the tables take 1.0 GB on the   server, 5.0 GB are free."
         "   These would be removed after it: a, b"

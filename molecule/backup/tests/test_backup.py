@@ -42,7 +42,7 @@ def test_nobody_else_may_read_it(lab_host: Host, scenario: str) -> None:
 def test_nothing_half_written_and_no_server_is_left(lab_host: Host, scenario: str) -> None:
     """Of the dump, and of the throwaway server."""
     assert found(lab_host, scenario, "-name", "*.partial") == []
-    assert lab_host.exec("find", "/var/tmp", "-maxdepth", "1", "-name", "*scratch*").split() == []  # noqa: S108 - where it was made
+    assert lab_host.exec("find", temporary_directory(scenario), "-maxdepth", "1", "-name", "*scratch*").split() == []
 
 
 def test_the_database_is_as_it_was(lab_host: Host, database: Target) -> None:
