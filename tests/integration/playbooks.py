@@ -119,6 +119,7 @@ class Run:
     def refused(self, *words: str) -> Run:
         """:raises AssertionError: when the playbook did not fail, or does not say all of this."""
         assert self.rc != 0, f"{self.name} was not refused\n{self.report}"
+        assert "\\n" not in self.message, f"{self.name} shows where it wanted to begin a line:\n{self.message}"
         said = " ".join(self.message.lower().split())  # where a message is folded depends on the length of its numbers
         missing = [word for word in words if " ".join(word.lower().split()) not in said]
         assert not missing, f"{self.name} does not say {missing}:\n{self.message}"

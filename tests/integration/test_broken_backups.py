@@ -148,7 +148,7 @@ def test_an_intact_backup_is_accepted(form: str, throwaway: bool, server: Server
 def test_a_flipped_byte_with_a_fitting_hash_is_refused_or_makes_no_difference(
     number: int, server: Server, intact: Shelf, tmp_path: Path
 ) -> None:
-    """What makes none is known by the script that pg_restore makes of the archive: it is the same, but for its head."""
+    """What makes none is known by the script that pg_restore makes of the archive: its lines are the same, but for its head."""
     target, ours, theirs = intact.target, intact.ours, intact.theirs
     dice = random.Random(FLIPS_SEED * 1000 + number)  # noqa: S311  no secret
     form = dice.choice([DIRECTORY, CUSTOM])
@@ -164,12 +164,14 @@ def test_a_flipped_byte_with_a_fitting_hash_is_refused_or_makes_no_difference(
         )
 
 
-def as_script(server: Server, dump: Path, form: str) -> bytes:
-    """All that an archive does: its comments are left out."""
+def as_script(server: Server, dump: Path, form: str) -> list[bytes]:
+    """All that an archive does. Not its comments, no rows of a table that has none, and in any order: a flipped byte may put one table in
+    front of another."""
     source = dump.parent if form == DIRECTORY else dump
     done = subprocess.run([server.bin_dir / "pg_restore", "-f", "-", source], capture_output=True, check=True)
     skipped = (b"--", b"\\restrict ", b"\\unrestrict ")
-    return b"".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith(skipped))
+    script = re.sub(rb"^COPY .* FROM stdin;\n\\\.\n", b"", done.stdout, flags=re.MULTILINE)
+    return sorted(line for line in script.splitlines() if line and not line.startswith(skipped))
 
 
 # --- encrypted ---

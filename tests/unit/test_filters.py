@@ -1,4 +1,4 @@
-"""The filters that roles use: connection options, the maintenance window, what is wrong with variables."""
+"""The filters that roles use: connection options, failed checks, the maintenance window, what is wrong with variables."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.dbops.multischema.plugins.filter.connection_options import connection_options
+from ansible_collections.dbops.multischema.plugins.filter.failed_checks import failed_checks
 from ansible_collections.dbops.multischema.plugins.filter.maintenance_window import maintenance_window
 from ansible_collections.dbops.multischema.plugins.filter.variable_problems import variable_problems
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import WIDTH
 
 # --- connection_options ---
 
@@ -208,3 +210,20 @@ def test_a_secret_of_the_wrong_type_is_not_shown() -> None:
 def test_a_long_value_is_cut() -> None:
     (found,) = problems(workers="x" * 500)
     assert len(found) < 150
+
+
+# --- failed_checks ---
+
+
+def test_failed_checks_are_listed_with_what_to_do_and_fit_the_terminal() -> None:
+    checks = [
+        {"name": "connection", "status": "pass", "detail": "all is well", "remedy": ""},
+        {"name": "backup", "status": "fail", "detail": "there is none " * 9, "remedy": "run backup.yml " * 9},
+        {"name": "room", "status": "warn", "detail": "little is left", "remedy": ""},
+        {"name": "locks", "status": "fail", "detail": "too few", "remedy": ""},
+    ]
+    lines = failed_checks(checks).split("\n")
+    assert [line[:14] for line in lines if line.startswith("  - ")] == ["  - backup: th", "  - locks: too"]
+    assert sum(line.startswith("    What to do: run") for line in lines) == 1
+    assert max(map(len, lines)) <= WIDTH < sum(map(len, lines))
+    assert failed_checks(checks[:1]) == ""
