@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
+import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Catalog
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog_reader import read_catalog
@@ -32,6 +35,14 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import 
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 from tests.integration.databases import Target
 from tests.integration.evidence import JOURNAL
+
+CHILD_LIMIT_S = 240.0  # for a process that is to die; reached only when something is wrong
+
+
+def _say_where_and_die(said: IO[str]) -> None:
+    """The end of a process that stands still."""
+    faulthandler.dump_traceback(file=said)
+    os._exit(1)
 
 
 class MortalDatabase(Database):
@@ -208,21 +219,29 @@ class Core:
         :returns: whether it was killed; false when the work was done before that.
         :raises AssertionError: when the process failed otherwise.
         """
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                MortalDatabase.lives = statements
-                work()
-                status = 0
-            finally:
-                os._exit(status)
-        _, ended = os.waitpid(child, 0)
-        if os.WIFSIGNALED(ended):
-            assert os.WTERMSIG(ended) == signal.SIGKILL
-            return True
-        assert os.WEXITSTATUS(ended) == 0, "the work failed without being killed"
-        return False
+        with tempfile.TemporaryFile("w+") as said:
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    watchdog = threading.Timer(CHILD_LIMIT_S, _say_where_and_die, (said,))
+                    watchdog.daemon = True
+                    watchdog.start()
+                    MortalDatabase.lives = statements
+                    work()
+                    status = 0
+                except BaseException:
+                    traceback.print_exc(file=said)
+                    said.flush()
+                finally:
+                    os._exit(status)
+            _, ended = os.waitpid(child, 0)
+            if os.WIFSIGNALED(ended):
+                assert os.WTERMSIG(ended) == signal.SIGKILL
+                return True
+            said.seek(0)
+            assert os.WEXITSTATUS(ended) == 0, f"the work failed without being killed:\n{said.read()}"
+            return False
 
     def expire_lease(self) -> None:
         """Let the time pass that a killed run's lease lasts; where there is one."""
