@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def of_the_shop(target: Target, directory: Path) -> Playbooks:
 
 def test_it_is_tried_on_what_the_backup_restores(empty: Target, tmp_path: Path) -> None:
     playbooks = of_the_shop(empty, tmp_path)
-    given = {"rehearsal_source": "backup", "backup_tools_directory": str(empty.server.bin_dir)}
+    given: dict[str, Any] = {"rehearsal_source": "backup", "backup_tools_directory": str(empty.server.bin_dir)}
     playbooks.run("rehearse", check=True, **given).refused("No backup of this database", "there is none in", "rehearsal_source: copy")
     playbooks.run("backup", **given).ok()
     (name,) = [path.name for path in (playbooks.artifacts / "backups" / "production" / HOST).iterdir() if not path.name.startswith(".")]
