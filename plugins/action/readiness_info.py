@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import NAME as BACKUP_CHECK
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import REMEDY
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, Check, passed, report
+from ansible_collections.dbops.multischema.plugins.module_utils.checks import FAIL, PASS, WARN, Check, passed, report
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, Spec
@@ -48,6 +48,7 @@ class ActionModule(DatabaseAction):
         "probe": {"type": "bool", "default": True},
         "backup_directory": {"type": "path"},
         "backup_max_age_h": {"type": "float", "default": 24.0},
+        "backup_comes": {"type": "bool", "default": False},
         "rehearsal_required": {"type": "bool", "default": False},
         "rehearsal_max_age_h": {"type": "float", "default": 168.0},
     }
@@ -96,7 +97,11 @@ class ActionModule(DatabaseAction):
             check = Check(BACKUP_CHECK, FAIL, f"no backup can be looked for: {error.found} {error.why}", f"{error.remedy} {REMEDY}")
         except ModuleFailed as error:
             check = Check(BACKUP_CHECK, FAIL, f"no backup can be looked for: {error}", REMEDY)
-        return check if check.status == PASS else replace(check, status=missing.status)
+        if check.status == PASS:
+            return check
+        if self.options["backup_comes"] and missing.status == FAIL:
+            return replace(check, status=WARN, detail=f"{check.detail}\nPhase 1 takes one and proves it, before it changes anything.")
+        return replace(check, status=missing.status)
 
     def _rehearsal(self, seen: Observation, checklist: Any) -> Check:
         """Was exactly this plan tried on a copy?"""

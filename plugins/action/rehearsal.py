@@ -9,23 +9,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import hours
 from ansible_collections.dbops.multischema.plugins.module_utils.checks import Check, count_of, passed, report, wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import options_for, parse_url, read_connection
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import Picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import CopyFailed
-from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
+from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import CONNECTION
 from ansible_collections.dbops.multischema.plugins.module_utils.module_options import ARTIFACTS, COPYING, PACE, Spec
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import unpack
-from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE, GIVEN, SCRATCH
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import (
+    AUTO,
+    BACKUP,
+    COPY,
+    FILE,
+    GIVEN,
+    SCRATCH,
+    RestoredBackup,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_judgement import read_demand
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_timing import rehearsal_lines
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import moment
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_text
+from ansible_collections.dbops.multischema.plugins.plugin_utils.backup_folder import backup_folder
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
 from ansible_collections.dbops.multischema.plugins.plugin_utils.copy_job import copying
-from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, shown
+from ansible_collections.dbops.multischema.plugins.plugin_utils.database_action import DatabaseAction, ModuleFailed, shown
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_receipt import check_rehearsal
+from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_source import no_backup
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsing import Rehearsing, Request, Seen
 
 
@@ -41,6 +53,11 @@ class ActionModule(DatabaseAction):
         "again": {"type": "bool", "default": False},
         "keep_copy": {"type": "bool", "default": False},
         "max_age_h": {"type": "float", "default": 168.0},
+        "source": {"type": "str", "choices": [AUTO, COPY, BACKUP], "default": AUTO},
+        "backup_directory": {"type": "path"},
+        "backup_max_age_h": {"type": "float", "default": 24.0},
+        "age_identity": {"type": "path", "default": ""},
+        "jobs": {"type": "int", "default": 2},
     }
 
     def work(self) -> dict[str, Any]:
@@ -81,6 +98,7 @@ class ActionModule(DatabaseAction):
             # No standby is waited for: what a copy costs it is not what the migration costs it.
             pace={**{name: self.options[name] for name in PACE}, "max_replay_lag_s": 0.0},
             keep=self.options["keep_copy"],
+            source=self.options["source"],
         )
         return Rehearsing(stage, request, self.say)
 
@@ -93,10 +111,23 @@ class ActionModule(DatabaseAction):
             found = stage.find()
             if found["problem"]:
                 raise CopyFailed(found["problem"])
-            where = f"on a copy beside the live database, which would take up to {found['needed']} and be dropped at the end"
+            takes = f"it would take up to {found['needed']} and be dropped at the end"
+            where = f"on a copy beside the live database, {self._of_what(stage)}; {takes}"
         line = f"{count_of(len(plan.steps), 'step')} would be rehearsed there and back {where}."
         then = f"{shown(self._path)} would be written."
         return {"changed": True, "report": wrap(line) + wrap(then), "receipt": "", "plan_digest": plan.digest}
+
+    def _of_what(self, stage: _Stage) -> str:
+        """:raises NotFromABackup: where it has to be a backup, and there is none."""
+        if self.options["source"] == COPY:
+            return "dumped from it"
+        found = stage.backup()
+        if isinstance(found, RestoredBackup):
+            otherwise = "" if self.options["source"] == BACKUP else ", unless the database has changed since"
+            return f"restored from the backup {found.name}, {found.age} old{otherwise}"
+        if self.options["source"] == BACKUP:
+            raise no_backup(found)
+        return f"dumped from it ({found})"
 
     def _judge(self) -> Check:
         """Does the receipt count that is there?"""
@@ -134,6 +165,7 @@ class _Stage:
         self._action = action
         self._options = action.options
         self._name = ""
+        self._folder = ""  # where the backup is
 
     @property
     def origin(self) -> str:
@@ -161,9 +193,28 @@ class _Stage:
         """Which copies there are, and whether another one could be made."""
         return self._action.module("rehearsal_copy", {"state": "found", **{name: self._options[name] for name in COPYING}})
 
-    def make(self) -> Mapping[str, Any]:
+    def backup(self) -> RestoredBackup | str:
+        """The newest backup that preflight would accept."""
+        try:
+            folder = backup_folder(self._action, self._options.get("backup_directory"))
+            found = self._action.module("backup_info", {"folder": folder, "max_age_h": self._options["backup_max_age_h"]})
+        except MultischemaError as error:
+            return f"no backup can be looked for: {error.found}"
+        except ModuleFailed as error:
+            return f"no backup can be looked for: {error}"
+        if not found["accepted"]:
+            return str(found["check"]["detail"])
+        ended = next(item["ended_at"] for item in found["backups"] if item["name"] == found["accepted"])
+        age = hours(datetime.now(UTC) - moment(ended))
+        self._folder = folder
+        return RestoredBackup(found["accepted"], found["digest"], ended, age)
+
+    def make(self, backup: str = "") -> Mapping[str, Any]:
         """Make the copy."""
-        made = copying(self._action, {"state": "made", **{name: self._options[name] for name in COPYING}})
+        options = {"state": "made", **{name: self._options[name] for name in COPYING}}
+        if backup:
+            options |= {"backup": backup, "folder": self._folder, **{name: self._options[name] for name in ("jobs", "age_identity")}}
+        made = copying(self._action, options)
         self._name = made["name"]
         return made
 

@@ -125,12 +125,19 @@ class Watcher(Protocol):
         """Raise where the work should end."""
 
 
-def make_copy(settings: ConnectionSettings, name: str, tools: ClientTools, watcher: Watcher) -> Made:
+def make_copy(
+    settings: ConnectionSettings,
+    name: str,
+    tools: ClientTools,
+    watcher: Watcher,
+    restored: Callable[[ConnectionSettings], None] | None = None,
+) -> Made:
     """Copy a database.
 
     :param settings: of the original, which is only read.
     :param name: of the copy, from :func:`new_name`.
     :param watcher: is told ``bytes`` and ``of``.
+    :param restored: fills the copy instead of a dump of the original (`copied_backup.py`).
     :raises CopyFailed: when it cannot be made; nothing of it is left.
     :raises JournalError: when tables of the original are being moved.
     """
@@ -148,7 +155,10 @@ def make_copy(settings: ConnectionSettings, name: str, tools: ClientTools, watch
         try:
             _mark(original, name)
             _prepare(settings.in_database(name), creators)
-            _fill(settings, name, tools, watch)
+            if restored is None:
+                _fill(settings, name, tools, watch)
+            else:
+                restored(settings.in_database(name))
             notes = list(_configure(original, name, belongings))
         except BaseException:
             original.execute(removal(name))

@@ -105,5 +105,9 @@ COPY: Spec = {
     **COPYING,
     "state": {"type": "str", "choices": ["made", "read", "dropped", "found"], "required": True},
     "name": {"type": "str", "default": ""},
+    "backup": {"type": "str", "default": ""},
+    "folder": {"type": "path", "default": ""},
+    "jobs": {"type": "int", "default": 2},
+    "age_identity": {"type": "path", "default": ""},
     "with_schema": {"type": "bool", "default": True},
 }

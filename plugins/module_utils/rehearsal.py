@@ -20,6 +20,7 @@ KIND = "dbops.multischema.rehearsal"
 FILE = "rehearsal.json"
 STATEMENT = "the rollback of exactly this plan digest was run and restored the former state"
 SCRATCH, GIVEN = "scratch", "given"  # a copy that the rehearsal has made itself, and one that somebody has given it
+AUTO, COPY, BACKUP = "auto", "copy", "backup"  # what it makes it of: whichever can be had, the live database, or a backup that counts
 
 
 class NotARehearsal(Exception):
@@ -54,6 +55,20 @@ class StepPrediction:
 
 
 @dataclass(frozen=True)
+class RestoredBackup:
+    """The backup that a copy was restored from.
+
+    :param digest: of its manifest, as the manifest itself says it.
+    :param ended_at: when it was complete, in UTC; ``age`` at the rehearsal, in words.
+    """
+
+    name: str
+    digest: str
+    ended_at: str
+    age: str
+
+
+@dataclass(frozen=True)
 class Rehearsed:
     """The copy that it was done on.
 
@@ -61,6 +76,7 @@ class Rehearsed:
     :param name: of the database; ``where`` it was, without secrets.
     :param tables: how many tables were compared, and their ``rows``.
     :param seconds: how long it took to make it; 0 for one that was given.
+    :param backup: that it was restored from; None where it was dumped from the live database, or given.
     """
 
     origin: str
@@ -69,6 +85,7 @@ class Rehearsed:
     tables: int
     rows: int
     seconds: float
+    backup: RestoredBackup | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +133,10 @@ class Rehearsal:
 
     def to_bytes(self) -> bytes:
         """The file."""
-        return sealed(KIND, FORMAT, {"statement": STATEMENT, "steps_digest": steps_digest(self.digests), **asdict(self)})
+        content = asdict(self)
+        if self.copy.backup is None:
+            del content["copy"]["backup"]  # so that receipts from before there was such a thing are still what they were
+        return sealed(KIND, FORMAT, {"statement": STATEMENT, "steps_digest": steps_digest(self.digests), **content})
 
 
 def parse_rehearsal(data: bytes) -> Rehearsal:
@@ -132,7 +152,7 @@ def _read(content: dict[str, Any]) -> Rehearsal:
     given.update(
         database=DatabaseIdentity(**given["database"]),
         steps=tuple(StepPrediction(**step) for step in given["steps"]),
-        copy=Rehearsed(**given["copy"]),
+        copy=Rehearsed(**{**given["copy"], "backup": RestoredBackup(**restored) if (restored := given["copy"].get("backup")) else None}),
         checks=tuple(given["checks"]),
         notes=tuple(given["notes"]),
     )

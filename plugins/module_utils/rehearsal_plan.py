@@ -84,6 +84,31 @@ def structures(catalog: Catalog) -> dict[str, str]:
     return {qualified(str(table["schema"]), str(table["name"])): _digest(table) for table in drift_view(catalog)["tables"]}
 
 
+def shapes(catalog: Catalog) -> dict[str, str]:
+    """Name → digest of what counts as a table's shape, of each table of the source schema; alike in a database and in its copy."""
+    names = _names(catalog)
+    return {
+        qualified(table.schema, table.name): _digest(
+            {
+                "kind": [table.kind, table.persistence, table.is_partition, table.row_security, table.replica_identity],
+                "owner": table.owner,
+                "parents": sorted(names.get(oid, "?") for oid in table.parents),
+                "columns": [list(table.columns), list(table.filled)],
+                "belongs": [sorted(item.name for item in items) for items in (table.indexes, table.sequences, table.statistics)],
+            }
+        )
+        for table in catalog.source_tables
+    }
+
+
+def differing_shapes(live: Catalog, copied: Catalog) -> Iterator[str]:
+    """Which tables of a copy are not as in the database, in words."""
+    here, there = shapes(live), shapes(copied)
+    yield from (f"{name} is not in it" for name in here if name not in there)
+    yield from (f"{name} is gone from the database" for name in there if name not in here)
+    yield from (f"{name} was another one" for name in here if name in there and here[name] != there[name])
+
+
 def without_joined(catalog: Catalog, known: Mapping[str, str]) -> Catalog:
     """The catalog without partitions that have joined a known tree since: they go with it, and a plan allows for them.
 

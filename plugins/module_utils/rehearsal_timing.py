@@ -35,6 +35,11 @@ def rehearsal_lines(found: Rehearsal, path: str, fate: str) -> list[str]:
         f"On {found.copy.where}: {found.copy.tables} tables with {found.copy.rows:,} rows, every sequence, the schema and the settings "
         "are as before."
     )
+    restored = found.copy.backup
+    if restored is not None:
+        lines += wrap(
+            f"That copy was restored from the backup {restored.name}, which was {restored.age} old (digest {restored.digest[:16]}…)."
+        )
     lines += ["", "Expect for the real run, on an idle server like this one:"]
     for phase, name in PHASES:
         steps = of_phase(found.steps, phase)

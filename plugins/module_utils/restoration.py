@@ -8,7 +8,6 @@ old database is kept under another name, and takes no connections, until somebod
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,15 +26,22 @@ from ansible_collections.dbops.multischema.plugins.module_utils.database_shape i
     beside,
     creation,
     read_shape,
-    removal,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import read_room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.recovery_target import RecoveryTarget
-from ansible_collections.dbops.multischema.plugins.module_utils.restoring import RestoreFailed
+from ansible_collections.dbops.multischema.plugins.module_utils.restoring import RestoreFailed, SurroundingsFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST
+from ansible_collections.dbops.multischema.plugins.module_utils.unfinished_restore import (
+    dropped,
+    left_behind,
+    marking,
+    new_name,
+    only_one,
+    unmarking,
+)
 
 OBJECT_IN_USE = "55006"
 ATTEMPTS = 4  # each waits 5 s inside the server for sessions that do not end
@@ -119,6 +125,7 @@ def look_ahead(
         _require_possible(database, live)
         sessions = tuple(f"pid {pid}, {user} {application}".strip() for pid, user, application in database.rows(_SESSIONS, (live,)))
         slots = ", ".join(name for (name,) in database.rows(_SLOTS, (live,)))
+        left = ", ".join(left_behind(database, live))
     if room.free is not None and room.free < shape.size:
         raise MultischemaError(
             f"There are {room.free // 2**20} MB free in {room.directory}, and the database takes {shape.size // 2**20} MB.",
@@ -127,6 +134,7 @@ def look_ahead(
         )
     notes = [] if room.free is not None else ["How much is free on the server's disk cannot be seen from here."]
     notes += [f"Replication slots stay with the old database: {slots}."] if slots else []
+    notes += [f"What an earlier restore has left is dropped first: {left}."] if left else []
     kept = beside(live, f"_before_restore_{datetime.now(timezone.utc):%Y%m%dT%H%M%S}")
     return Prospect(manifest, live, kept, shape, belongings, room.free, sessions, tuple(notes))
 
@@ -136,44 +144,40 @@ def restore(directory: Path, prospect: Prospect, settings: ConnectionSettings, m
 
     :raises MultischemaError: when it has failed; the live database is as it was then, and nothing of the new one is left.
     """
-    new = beside(prospect.live, f"_restoring_{secrets.token_hex(4)}")
+    new = new_name(prospect.live)
     other = settings.in_database(maintenance)
-    with _as_it_was(prospect.live), _made(new, prospect, other):
+    with only_one(other, prospect.live), _dropped_on_error(prospect.live, new, other):
+        _make(new, prospect, other)
         _fill(directory, prospect, settings.in_database(new), trial)
         with Database(other, "restore") as database, database.transaction():
-            for text in giving(new, prospect.belongings):
+            for text in (unmarking(new), *giving(new, prospect.belongings)):
                 database.execute(text)
         return swap(other, prospect.live, new, prospect.kept)
 
 
 @contextlib.contextmanager
-def _as_it_was(live: str) -> Iterator[None]:
-    """Say of every error that the live database was not touched: until the swap is committed, it was not."""
+def _dropped_on_error(live: str, new: str, other: ConnectionSettings) -> Iterator[None]:
+    """Drop the new database where anything fails, and say that the live one was not touched: until the swap is committed, it was not."""
     try:
         yield
-    except MultischemaError as error:
-        error.found += f"\nThe database {live} is as it was; nothing of the restore is left."
+    except BaseException as error:
+        fate = dropped(new, other)
+        if isinstance(error, MultischemaError):
+            error.found += f"\nThe database {live} is as it was; {fate}."
         raise
 
 
-@contextlib.contextmanager
-def _made(new: str, prospect: Prospect, other: ConnectionSettings) -> Iterator[None]:
-    """The new database, dropped again where anything fails."""
+def _make(new: str, prospect: Prospect, other: ConnectionSettings) -> None:
     with Database(other, "restore") as database:
         try:
             database.execute(creation(new, prospect.shape, prospect.belongings.owner, prospect.belongings.tablespace))
+            database.execute(marking(new, prospect.live))
             # Until it has its name, nobody but us has a reason to be in it.
             database.execute(statement("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", Name(new)))
         except ServerRefused as error:
             raise MultischemaError(
                 f"The database to restore into cannot be made: {error.found}", error.why or "It is made beside the live one.", error.remedy
             ) from error
-    try:
-        yield
-    except BaseException:
-        with Database(other, "restore") as database:
-            database.execute(removal(new))
-        raise
 
 
 def _fill(directory: Path, prospect: Prospect, settings: ConnectionSettings, trial: Trial) -> None:
@@ -182,6 +186,8 @@ def _fill(directory: Path, prospect: Prospect, settings: ConnectionSettings, tri
         differences = list(differences_of(directory, prospect.manifest, settings, trial))
     except RestoreFailed as error:
         differences = [str(error)]
+    except SurroundingsFailed as error:
+        raise MultischemaError(error.found, error.why, "See to what it says, then run the restore again.") from error
     if differences:
         raise BackupRefused(
             f"What {prospect.manifest.name} restores is not what it was made of:\n" + "\n".join(f"  {text}" for text in differences[:20]),

@@ -53,6 +53,11 @@ def sealed(kind: str, version: int, content: Mapping[str, Any]) -> bytes:
     return canonical({**document, "digest": hashlib.sha256(canonical(document)).hexdigest()})
 
 
+def digest_of(document: Sealed) -> str:
+    """The digest that such a document carries."""
+    return str(json.loads(document.to_bytes())["digest"])
+
+
 def unsealed(data: bytes, kind: str, version: int, read: Callable[[dict[str, Any]], Found], wrong: type[Exception]) -> Found:
     """Read such a file.
 

@@ -61,6 +61,10 @@ accepted:
   description: The name of the one that counts; empty where none does.
   type: str
   returned: success
+digest:
+  description: Of its manifest, which names every file's; empty where none counts.
+  type: str
+  returned: success
 check:
   description: The item of preflight's checklist, with C(name), C(status), C(detail) and C(remedy).
   type: dict
@@ -81,6 +85,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf imp
 from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.module_options import BACKUPS_JUDGED, FOLDER
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import digest_of
 
 SPEC: dict[str, Any] = {**BACKUPS_JUDGED, **FOLDER}
 
@@ -99,6 +104,7 @@ def work(door: Door) -> dict[str, Any]:
         "backups": described(look(directory, hashes=False) for directory in backups_below(folder)),
         "judgements": [{"name": judgement.name, "refusal": judgement.refusal} for judgement in judgements],
         "accepted": "" if accepted is None else accepted.name,
+        "digest": "" if accepted is None else digest_of(accepted),
         "check": as_check(judgements, accepted, demand, str(folder)).to_dict(),
     }
 

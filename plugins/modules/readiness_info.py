@@ -38,6 +38,10 @@ options:
     description: How old a backup may be, in hours since it was complete.
     type: float
     default: 24
+  backup_comes:
+    description: Whether a backup that is missing is only a warning, because it is taken before anything is changed.
+    type: bool
+    default: false
   oids:
     description: Relations that will be locked; the action plugin takes them from the plan.
     type: list
@@ -115,6 +119,7 @@ SPEC: dict[str, Any] = {
     **ARTIFACTS,
     "backup_directory": {"type": "path"},
     "backup_max_age_h": {"type": "float", "default": 24},
+    "backup_comes": {"type": "bool", "default": False},
     "rehearsal_required": {"type": "bool", "default": False},
     "rehearsal_max_age_h": {"type": "float", "default": 168},
 }

@@ -56,8 +56,32 @@ options:
     description: How old the receipt may be while the migration has not begun, in hours.
     type: float
     default: 168
+  source:
+    description:
+      - What the copy is made of. V(backup) is the newest backup that preflight would accept, restored as it would be in an emergency; it
+        is refused where there is none, or where the database has changed since in a way that changes the plan. V(copy) is a dump of the
+        live database. V(auto) is such a backup where it can be, else a dump; the report says which, and why.
+    type: str
+    choices: [auto, copy, backup]
+    default: auto
+  backup_directory:
+    description: Where backups are kept on the host, as O(dbops.multischema.backup_info#module:directory).
+    type: path
+  backup_max_age_h:
+    description: How old that backup may be, in hours since it was complete.
+    type: float
+    default: 24
+  age_identity:
+    description: The file on the host with age's private key, for a backup that is encrypted.
+    type: path
+    default: ""
+  jobs:
+    description: How many tables of the backup are restored side by side.
+    type: int
+    default: 2
 seealso:
   - module: dbops.multischema.rehearsal_copy
+  - module: dbops.multischema.backup_info
   - module: dbops.multischema.readiness_info
 """
 

@@ -11,7 +11,8 @@ module: rehearsal_copy
 short_description: Make a scratch copy of a database, read all that it holds, or drop it
 version_added: 0.1.0
 description:
-  - The copy is a new database on the same server, made by C(pg_dump) and C(pg_restore); the original is only read.
+  - The copy is a new database on the same server, made by C(pg_dump) and C(pg_restore), or restored from a backup; the original is
+    only read.
   - Nobody but its owner and superusers may connect to it. It bears a comment by which it is known, and nothing else is ever dropped.
   - Free space is looked at first. Where that cannot be done from here, O(space_checked) says that a person has.
 author:
@@ -36,6 +37,24 @@ options:
   name:
     description: Name of the copy to be dropped.
     type: str
+    default: ""
+  backup:
+    description:
+      - Name of the backup that V(made) restores, in O(folder). By default the copy is a dump of the database that is connected.
+      - The action plugin of M(dbops.multischema.rehearsal) gives the newest one that counts.
+    type: str
+    default: ""
+  folder:
+    description: Where that backup is.
+    type: path
+    default: ""
+  jobs:
+    description: How many tables of it are restored side by side.
+    type: int
+    default: 2
+  age_identity:
+    description: The file with age's private key, for one that is encrypted.
+    type: path
     default: ""
   with_schema:
     description: Whether V(read) reads the schema too.
@@ -102,7 +121,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dbops.multischema.plugins.module_utils import background
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools, tools_for
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import find_backup
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import PG_DUMP, RESTORING, ClientTools, tools_for
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
+from ansible_collections.dbops.multischema.plugins.module_utils.copied_backup import restoring_from
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import take_picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import (
     TOOLS,
@@ -150,10 +172,21 @@ def _make(door: Door) -> dict[str, Any]:
         return {"changed": True, "running": False, "name": name, "seconds": 0.0, "notes": []}
 
     def work(progress: background.Progress) -> Mapping[str, Any]:
-        made = make_copy(settings, name, tools, progress)
+        made = make_copy(settings, name, tools, progress, _restoring(door, progress))
         return {"changed": True, "name": made.name, "seconds": made.seconds, "notes": list(made.notes)}
 
     return _begin(work)
+
+
+def _restoring(door: Door, progress: background.Progress) -> Callable[[ConnectionSettings], None] | None:
+    """What fills the copy, where that is a backup."""
+    params = door.params
+    if not params["backup"]:
+        return None
+    with door.connect("rehearsal") as database:
+        tools = tools_for(database, (*RESTORING, PG_DUMP), params["tools_directory"])
+    directory = find_backup(Path(params["folder"]), params["backup"])
+    return restoring_from(directory, tools, progress, jobs=params["jobs"], age_identity=params["age_identity"])
 
 
 def _read(door: Door) -> dict[str, Any]:

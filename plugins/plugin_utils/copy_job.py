@@ -30,6 +30,8 @@ def _shown(figures: Mapping[str, Any]) -> str:
     """How far it is, in words; empty as long as it has said nothing."""
     if "bytes" in figures:
         return f"  {figures['bytes'] // MIB:,} of about {figures['of'] // MIB:,} MiB copied"
+    if "loading" in figures:
+        return f"  table {figures['loading']} of {figures['tables']} is restored"
     if "tables" in figures:
         return f"  {figures['tables']} of {figures['of']} tables read"
     return ""

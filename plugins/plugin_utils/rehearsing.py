@@ -26,7 +26,15 @@ from ansible_collections.dbops.multischema.plugins.module_utils.journal import E
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import locks_at_once
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, PHASE_TABLES, Finding, Plan, Step
-from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import SCRATCH, Rehearsal, Rehearsed, Taken, predictions
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import (
+    AUTO,
+    SCRATCH,
+    Rehearsal,
+    Rehearsed,
+    RestoredBackup,
+    Taken,
+    predictions,
+)
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_plan import (
     differing_steps,
     reaching_beyond,
@@ -41,6 +49,7 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_report impo
 from ansible_collections.dbops.multischema.plugins.plugin_utils.planning import plan_now
 from ansible_collections.dbops.multischema.plugins.plugin_utils.progress import Progress
 from ansible_collections.dbops.multischema.plugins.plugin_utils.proving import prove, what_to_read
+from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsal_source import CopySource
 from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Slices
 
 SHOWN = 6  # differences that a message names
@@ -73,8 +82,11 @@ class Stage(Protocol):
     def observe_copy(self) -> Seen:
         """Read the copy."""
 
-    def make(self) -> Mapping[str, Any]:
-        """Make the copy: ``name``, and ``notes`` on what is not as in the original."""
+    def backup(self) -> RestoredBackup | str:
+        """The newest backup that preflight would accept; a text says why there is none."""
+
+    def make(self, backup: str = "") -> Mapping[str, Any]:
+        """Make the copy, of a backup where its name is given: ``name``, and ``notes`` on what is not as in the original."""
 
     def drop(self) -> None:
         """Drop the copy."""
@@ -98,6 +110,7 @@ class Request:
 
     :param pace: with which settings the steps are run; ``workers`` among them.
     :param keep: whether the copy stays, for somebody to look at.
+    :param source: what the copy is made of: `rehearsal.AUTO`, `COPY` or `BACKUP`.
     """
 
     configuration: Configuration
@@ -107,6 +120,7 @@ class Request:
     made_by: Mapping[str, str]
     pace: Mapping[str, Any]
     keep: bool = False
+    source: str = AUTO
 
 
 @dataclass
@@ -122,6 +136,7 @@ class Rehearsing:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     fate: str = ""  # what has become of the copy
+    backup: RestoredBackup | None = None  # what it was restored from
     _part: str = ""
 
     def plan(self) -> Plan:
@@ -161,8 +176,8 @@ class Rehearsing:
     def _make(self, plan: Plan) -> str:
         if self.stage.origin != SCRATCH:
             return plan.server.database
-        with self._timed("copy", "The live database is dumped and restored into a new one; it is only read"):
-            made = self.stage.make()
+        source = CopySource(self.stage, self.request.source, lambda text: self._timed("copy", text))
+        made, self.backup = source.make(plan, self.request.configuration)
         self.notes += made["notes"]
         return str(made["name"])
 
@@ -201,6 +216,7 @@ class Rehearsing:
                 len(before.content.tables),
                 before.content.rows,
                 round(self.seconds.get("copy", 0.0), 3),
+                self.backup,
             ),
             seconds={part: round(took, 3) for part, took in self.seconds.items()},
             pace=dict(self.request.pace),

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from psycopg2 import sql
 
 from ansible_collections.dbops.multischema.plugins.module_utils.access import find_bare, reach, shut_out
-from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import ClientTools, tools_for
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import Demand, hours
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import choose
+from ansible_collections.dbops.multischema.plugins.module_utils.client_tools import RESTORING, ClientTools, tools_for
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.copied_backup import restoring_from
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_picture import Picture, take_picture
 from ansible_collections.dbops.multischema.plugins.module_utils.copying import TOOLS, drop_copy, make_copy, new_name
+from ansible_collections.dbops.multischema.plugins.module_utils.database_identity import identity_of
 from ansible_collections.dbops.multischema.plugins.module_utils.identity import read_identities, view_problems
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import GIVEN, SCRATCH, Rehearsal
+from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import GIVEN, SCRATCH, Rehearsal, RestoredBackup
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation_slice import Slice, StopSign, run_slice
+from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import digest_of
 from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import OTHER_COLUMNS, view_changes
 from ansible_collections.dbops.multischema.plugins.plugin_utils.rehearsing import Rehearsing, Request, Seen
 from tests.integration.core import Core
@@ -40,11 +47,13 @@ class CoreStage:
     """A database and its copy, on one server.
 
     :param given: a copy that somebody has made.
+    :param shelf: where backups of it are.
     """
 
     core: Core
     given: Target | None = None
     name: str = ""
+    shelf: Path | None = None
 
     @property
     def origin(self) -> str:
@@ -70,10 +79,27 @@ class CoreStage:
         """Read the copy."""
         return _seen(self.copied)
 
-    def make(self) -> Mapping[str, Any]:
+    def backup(self) -> RestoredBackup | str:
+        """The newest backup that counts."""
+        if self.shelf is None:
+            return "there is no backup"
+        with self.core.connect() as database:
+            demand = Demand(identity_of(database), datetime.now(UTC), timedelta(hours=24))
+        judgements, found = choose(self.shelf, demand)
+        if found is None:
+            return "; ".join(judgement.refusal for judgement in judgements)
+        return RestoredBackup(found.name, digest_of(found), found.ended_at, hours(demand.now - found.ended))
+
+    def make(self, backup: str = "") -> Mapping[str, Any]:
         """Make the copy."""
         self.name = new_name(self.core.target.name)
-        made = make_copy(parse_url(self.core.url()), self.name, self.tools, Nobody())
+        restored = None
+        if backup:
+            assert self.shelf is not None
+            with self.core.connect() as database:
+                tools = tools_for(database, RESTORING, str(self.core.target.server.bin_dir))
+            restored = restoring_from(self.shelf / backup, tools, Nobody(), jobs=2, age_identity="")
+        made = make_copy(parse_url(self.core.url()), self.name, self.tools, Nobody(), restored)
         return {"name": made.name, "notes": list(made.notes)}
 
     def drop(self) -> None:
@@ -123,10 +149,10 @@ def _seen(core: Core) -> Seen:
     return Seen(catalog, entries, {"lease": None if lease is None else {**vars(lease), "live": lease.live}})
 
 
-def rehearsing(core: Core, given: Target | None = None, **changes: Any) -> Rehearsing:
+def rehearsing(core: Core, given: Target | None = None, shelf: Path | None = None, **changes: Any) -> Rehearsing:
     """A rehearsal, to be run."""
     request = Request(core.configuration, "production", "shop", "0", {"user": "u", "machine": "m"}, PACE, **changes)
-    return Rehearsing(CoreStage(core, given), request, core.said.append)
+    return Rehearsing(CoreStage(core, given, shelf=shelf), request, core.said.append)
 
 
 def rehearse(core: Core, given: Target | None = None) -> Rehearsal:

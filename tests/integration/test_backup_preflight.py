@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_files imp
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import BY_RESTORE
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import verify
 from tests.integration import backups
+from tests.integration.evidence import journaled, require_same, state
 from tests.integration.playbooks import HOST, Playbooks
 
+A_MINUTE = "For a database of this size reckon with a minute or so."
 WAIVED = {"required": True, "waived": "nothing of that is what this test is about"}
 CHECKLIST = {"backup": {"required": True}, "replica": WAIVED, "maintenance_window": WAIVED, "team_notified": WAIVED}
 
@@ -30,6 +33,36 @@ def test_phase_1_accepts_a_proved_backup_and_preflight_says_why_others_do_not_co
     verify(taken, BY_RESTORE, backups.trial(playbooks.target.server))
     found = playbooks.run("phase1", multischema_checklist=CHECKLIST).ok()
     assert f"ok   checklist, backup: {taken.name}" in found.report
+
+
+@pytest.mark.playbook
+@pytest.mark.majors(18)
+@pytest.mark.superuser_only("an ordinary role takes and proves backups in test_backup_playbook.py")
+def test_phase_1_takes_and_proves_a_backup_that_is_demanded_and_missing_and_not_a_second_one(playbooks: Playbooks) -> None:
+    shelf = playbooks.artifacts / "backups" / "sandbox" / HOST
+    given: dict[str, Any] = {"multischema_checklist": CHECKLIST, "backup_tools_directory": str(playbooks.target.server.bin_dir)}
+    playbooks.run("phase1", backup_before_phase1=False, **given).refused("checklist, backup", "there is none in")
+    before = state(playbooks.target)
+    checked = " ".join(playbooks.run("site", check=True, **given).ok().report.split())
+    assert "WARN checklist, backup: no backup of this database" in checked
+    assert "Phase 1 takes one and proves it, before it changes anything." in checked
+    assert "So one would be taken first, and proved by restoring it into a scratch database" in checked
+    assert f"would be written to {shelf}" in checked
+    assert A_MINUTE in checked
+    assert not shelf.exists()
+    require_same(before, state(playbooks.target))
+    run = playbooks.run("phase1", **given).ok()
+    (taken,) = [path.name for path in shelf.iterdir() if not path.name.startswith(".")]
+    said = " ".join(run.report.split())
+    assert "So one is taken first, and proved by restoring it into a scratch database" in said
+    assert said.index(f"would be written to {shelf}") < said.index(A_MINUTE) < said.index(f"Backup {taken} of database")
+    assert read_backup(shelf / taken).proved
+    assert f"ok checklist, backup: {taken}" in said
+    assert {entry["phase"] for entry in journaled(playbooks.target)} == {1}
+    again = playbooks.run("phase1", **given).ok()
+    assert again.changed == 0
+    assert f"The backup that counts: {taken}" in " ".join(again.report.split())
+    assert [path.name for path in shelf.iterdir() if not path.name.startswith(".")] == [taken]
 
 
 @pytest.mark.playbook

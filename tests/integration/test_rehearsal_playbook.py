@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,24 @@ def of_the_shop(target: Target, directory: Path) -> Playbooks:
         "multischema_environment": "production",
     }
     return Playbooks(directory / "user", target, values)
+
+
+def test_it_is_tried_on_what_the_backup_restores(empty: Target, tmp_path: Path) -> None:
+    playbooks = of_the_shop(empty, tmp_path)
+    given: dict[str, Any] = {"rehearsal_source": "backup", "backup_tools_directory": str(empty.server.bin_dir)}
+    playbooks.run("rehearse", check=True, **given).refused("No backup of this database", "there is none in", "rehearsal_source: copy")
+    playbooks.run("backup", **given).ok()
+    (name,) = [path.name for path in (playbooks.artifacts / "backups" / "production" / HOST).iterdir() if not path.name.startswith(".")]
+    looked = " ".join(playbooks.run("rehearse", check=True, **given).ok().report.split())
+    assert re.search(rf"on a copy beside the live database, restored from the backup {name}, \d+ min old; it would take up to", looked)
+    before = state(empty)
+    rehearsed = " ".join(playbooks.run("rehearse", **given).ok().report.split())
+    assert f"That copy was restored from the backup {name}, which was" in rehearsed
+    require_same(before, state(empty))
+    assert copies(empty) == []
+    receipt = json.loads((playbooks.artifacts / "production" / HOST / "rehearsal.json").read_text())
+    manifest = json.loads((playbooks.artifacts / "backups" / "production" / HOST / name / "manifest.json").read_text())
+    assert receipt["copy"]["backup"]["digest"] == manifest["digest"]
 
 
 def test_production_waits_for_a_rehearsal_and_compares_with_it(empty: Target, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_verificat
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError
 from ansible_collections.dbops.multischema.plugins.module_utils.restoration import Prospect, look_ahead, restore
+from ansible_collections.dbops.multischema.plugins.module_utils.unfinished_restore import marking, only_one
 from tests.integration import backups
 from tests.integration.broken_backups import Patient, substitute
 from tests.integration.core import Core, MortalDatabase
@@ -178,6 +179,34 @@ def test_an_earlier_backup_can_be_restored_after_another_one_was(live: Target, t
     live.execute(*LATER)
     done(live, directory)
     assert rows(live) == 40
+
+
+def test_what_a_restore_has_left_whose_server_died_is_named_and_goes_with_the_next_and_nothing_else_does(
+    live: Target, tmp_path: Path
+) -> None:
+    directory = backups.take(live, tmp_path)
+    others = Target(live.server, "postgres")
+    left, unmarked, of_another = (
+        f"{live.name}{ending}" for ending in ("_restoring_0a1b2c3d", "_restoring_0a1b2c3e", "_x_restoring_0a1b2c3f")
+    )
+    for name in (left, unmarked, of_another):
+        live.server.create_database(name)
+    others.execute(marking(left, live.name), marking(of_another, f"{live.name}_x"))
+    assert ahead(live, directory).notes[-1] == f"What an earlier restore has left is dropped first: {left}."
+    prospect = done(live, directory)
+    assert databases(live) == sorted([live.name, prospect.kept, unmarked, of_another])
+    assert live.value("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()") is None
+
+
+def test_a_second_restore_does_not_begin_and_does_not_drop_what_the_first_one_fills(live: Target, tmp_path: Path) -> None:
+    directory = backups.take(live, tmp_path)
+    with only_one(settings(live).in_database("postgres"), live.name):
+        filling = f"{live.name}_restoring_0a1b2c3d"
+        live.server.create_database(filling)
+        Target(live.server, "postgres").execute(marking(filling, live.name))
+        with pytest.raises(MultischemaError, match=f"A restore of {live.name} is going on"):
+            done(live, directory)
+        assert databases(live) == [live.name, filling]
 
 
 def test_a_prepared_transaction_is_in_the_way_and_named(live: Target, tmp_path: Path) -> None:

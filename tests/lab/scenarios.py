@@ -29,7 +29,7 @@ LINES_OF_LOG = 60
 # What takes longest must not begin last, when the other worker has nothing left to do.
 LONGEST = ("rollback", "ssh", "full_migration", "table_migration")
 # What disturbs others on the same hosts runs when they have ended.
-ALONE = ("network_cut",)
+ALONE = ("network_cut", "backup_faults")
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import
     NotARehearsal,
     Rehearsal,
     Rehearsed,
+    RestoredBackup,
     Taken,
     parse_rehearsal,
     predictions,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_judgement import RehearsalDemand, judge, read_demand
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_plan import (
+    differing_shapes,
     differing_steps,
     reaching_beyond,
     step_digests,
@@ -120,6 +122,27 @@ def test_the_plan_of_a_copy_has_the_steps_of_its_original_under_other_oids() -> 
     assert copied.digest != plan.digest
     assert {m.oid for s in copied.steps for m in s.members}.isdisjoint(m.oid for s in plan.steps for m in s.members)
     assert step_digests(copied) == step_digests(plan)
+
+
+def test_the_shape_of_a_table_counts_by_names_and_not_by_oids() -> None:
+    live = a_plan().catalog
+    assert list(differing_shapes(live, other_oids(live))) == []
+    orders, visits, part = live.source_tables
+    changed = replace(live, tables=(replace(orders, columns=(*orders.columns, "note")), visits, make.table("later")))
+    assert list(differing_shapes(live, changed)) == [
+        f"{part.schema}.{part.name} is not in it",
+        "public.later is gone from the database",
+        "public.orders was another one",
+    ]
+
+
+def test_a_receipt_names_the_backup_that_it_was_restored_from_and_nothing_where_there_was_none() -> None:
+    found = receipt(a_plan())
+    assert "backup" not in json.loads(found.to_bytes())["copy"]
+    assert parse_rehearsal(found.to_bytes()) == found
+    restored = replace(found, copy=replace(found.copy, backup=RestoredBackup("b", "0" * 64, "2026-03-01T10:00:00Z", "2 h")))
+    assert parse_rehearsal(restored.to_bytes()) == restored
+    assert "the backup b, which was 2 h old" in " ".join(rehearsal_lines(restored, "here", "dropped"))
 
 
 def test_in_the_facts_of_a_step_names_count_and_not_oids_and_what_undoes_it_counts_too() -> None:

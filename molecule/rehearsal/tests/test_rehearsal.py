@@ -6,6 +6,7 @@ import json
 
 from tests.integration.databases import Target
 from tests.lab import Host
+from tests.lab.configure import temporary_directory
 from tests.lab.pictures import FIRST, database_differences, file_differences, recall, take
 from tests.lab.testinfra_hosts import WRITERS
 from tests.lab.topology import STATE
@@ -38,4 +39,6 @@ def test_the_receipt_is_for_its_owner_alone_and_knows_every_step(lab_host: Host,
     receipt = json.loads(path.read_text())
     assert receipt["database"]["name"] == database.name
     assert receipt["copy"]["tables"] > 50
+    there = lab_host.exec("ls", f"{temporary_directory(scenario)}/backups/sandbox/{lab_host.name}").split()
+    assert there == [receipt["copy"]["backup"]["name"]]
     assert all(step["duration_ms"] > 0 and step["undo_ms"] > 0 for step in receipt["steps"])
