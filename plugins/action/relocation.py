@@ -177,9 +177,7 @@ class ActionModule(DatabaseAction):
             "version": run_label(None if plan is None else self.configuration()),
             "accepted": accepted,
         }
-        self.say(
-            f"{count_of(len(items), 'step')} to be {verb}, one short transaction each. Ctrl-C stops between two steps; the journal knows."
-        )
+        self.say(f"{count_of(len(items), 'step')} to be {verb}, each a transaction. Ctrl-C stops between two; the journal knows.")
         workers = self.options["workers"] if door == "phase2" else 1
         return Slices(
             self._call,

@@ -83,7 +83,7 @@ class Writer:
         """What is half-written, temporary, or a database that was not there."""
         files = self.ls("-mindepth", "3", "-maxdepth", "3", "-name", ".*.partial")
         temporary = self.host.exec("find", "/tmp", "/var/tmp", "-maxdepth", "1", "-name", "*multischema*").split()  # noqa: S108
-        return [*files, *temporary, *(name for (name,) in self.database.server.rows(DATABASES))]
+        return [*files, *temporary, *(name for (name,) in self.database.rows(DATABASES))]
 
     def manifest(self, path: str) -> Manifest:
         """Of one of them."""
