@@ -54,8 +54,6 @@ def take(name: str, request: Request, settings: ConnectionSettings, progress: Pr
         examined = examine(database, request)  # from here on the session waits for locks no longer than was asked for
         place = Place(Path(request.directory), examined.identity.name)
         with place.locked() as lock:
-            for path in place.abandoned():
-                place.remove(path)
             taking = _Taking(place, name, request, examined, database, lock, progress)
             manifest = taking.run()
             removed, problems = remove_old(place, examined.identity, request)

@@ -50,8 +50,6 @@ def take(name: str, request: Request, settings: ConnectionSettings, progress: Pr
         examined = examine(database, request)
         place = Place(Path(request.directory), examined.identity.name)
         with place.locked() as lock:
-            for path in place.abandoned():
-                place.remove(path)
             progress.say(doing="checking")
             examined.stanza.check()
             manifest = _Taking(place, name, request, examined, database, lock, progress).run()

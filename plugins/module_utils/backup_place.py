@@ -76,6 +76,8 @@ class Place:
     def locked(self) -> Iterator[int]:
         """Let nobody else write a backup of this database here meanwhile.
 
+        What killed runs have left is removed first.
+
         :returns: the lock's descriptor. Programs that write inherit it: as long as one of them lives, however the rest has
             ended, what it writes is not abandoned.
         :raises MultischemaError: when somebody else does.
@@ -87,6 +89,8 @@ class Place:
             raise cannot_write(self.directory, error) from error
         try:
             _take(lock, self)
+            for path in self.abandoned():
+                self.remove(path)
             yield lock
         finally:
             os.close(lock)

@@ -115,7 +115,7 @@ def test_a_name_can_be_a_file_s_name_anywhere(name: str, written: str) -> None:
     assert int(digits, 16) >= 0
 
 
-def test_what_killed_runs_have_left_is_told_from_all_else(tmp_path: Path) -> None:
+def test_what_killed_runs_have_left_is_told_from_all_else_and_removed_by_the_next(tmp_path: Path) -> None:
     place = Place(tmp_path, "shop")
     name, other = new_name("shop"), new_name("shop2")
     for path in (
@@ -127,7 +127,10 @@ def test_what_killed_runs_have_left_is_told_from_all_else(tmp_path: Path) -> Non
         tmp_path / ".x.partial",
     ):
         path.mkdir()
+    left = {place.partial(other), place.final(name), tmp_path / ".partial", tmp_path / ".x.partial"}
     assert set(place.abandoned()) == {place.partial(name), place.job(name)}
+    with place.locked():
+        assert {path for path in tmp_path.iterdir() if path.is_dir()} == left, "whoever writes next removes it, and nothing else"
 
 
 def test_one_backup_of_a_database_is_written_at_a_time(tmp_path: Path) -> None:
