@@ -186,15 +186,15 @@ def test_what_a_restore_has_left_whose_server_died_is_named_and_goes_with_the_ne
 ) -> None:
     directory = backups.take(live, tmp_path)
     others = Target(live.server, "postgres")
-    left, unmarked, of_another = (
-        f"{live.name}{ending}" for ending in ("_restoring_0a1b2c3d", "_restoring_0a1b2c3e", "_x_restoring_0a1b2c3f")
-    )
-    for name in (left, unmarked, of_another):
+    endings = ("_restoring_0a1b2c3d", "_restoring_0a1b2c3e", "_x_restoring_0a1b2c3f", "_renamed")
+    left, unmarked, of_another, renamed = (f"{live.name}{ending}" for ending in endings)
+    for name in (left, unmarked, of_another, renamed):
         live.server.create_database(name)
-    others.execute(marking(left, live.name), marking(of_another, f"{live.name}_x"))
+    # One that somebody has given another name is somebody's, whatever its comment says.
+    others.execute(marking(left, live.name), marking(of_another, f"{live.name}_x"), marking(renamed, live.name))
     assert ahead(live, directory).notes[-1] == f"What an earlier restore has left is dropped first: {left}."
     prospect = done(live, directory)
-    assert databases(live) == sorted([live.name, prospect.kept, unmarked, of_another])
+    assert databases(live) == sorted([live.name, prospect.kept, unmarked, of_another, renamed])
     assert live.value("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()") is None
 
 
