@@ -46,6 +46,7 @@ def test_phase_1_takes_and_proves_a_backup_that_is_demanded_and_missing_and_not_
     checked = " ".join(playbooks.run("site", check=True, **given).ok().report.split())
     assert "WARN checklist, backup: no backup of this database" in checked
     assert "Phase 1 takes one and proves it, before it changes anything." in checked
+    assert "and there is no backup of this database that was proved and is younger than 24 h" in checked
     assert "So one would be taken first, and proved by restoring it into a scratch database" in checked
     assert f"would be written to {shelf}" in checked
     assert A_MINUTE in checked
@@ -59,6 +60,7 @@ def test_phase_1_takes_and_proves_a_backup_that_is_demanded_and_missing_and_not_
     assert read_backup(shelf / taken).proved
     assert f"ok checklist, backup: {taken}" in said
     assert {entry["phase"] for entry in journaled(playbooks.target)} == {1}
+    assert run.changed == 3, "taken, proved, and the schemas made; what was only looked at is no change"
     again = playbooks.run("phase1", **given).ok()
     assert again.changed == 0
     assert f"The backup that counts: {taken}" in " ".join(again.report.split())
