@@ -29,6 +29,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal import FILE, Rehearsal
 from ansible_collections.dbops.multischema.plugins.module_utils.rehearsal_timing import compared_lines
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import drop_step
 from ansible_collections.dbops.multischema.plugins.module_utils.rollback_plan import plan_rollback
 from ansible_collections.dbops.multischema.plugins.plugin_utils.artifact import write_json
 from ansible_collections.dbops.multischema.plugins.plugin_utils.components import run_label
@@ -89,7 +90,7 @@ class ActionModule(DatabaseAction):
             self._require_schemas([step for step in left if step.phase == PHASE_SCHEMAS])
         steps = [step for step in left if step.phase == phase]
         total = len(plan.of_phase(phase))
-        result = self._result(steps, total, undo=False)
+        result = self._result([*map(drop_step, seen.journal["retired"]), *steps] if steps else [], total, undo=False)
         if self._task.check_mode:
             verb = "would be done" if steps else "are done already; a run would change nothing"
             return {**result, "report": wrap(f"{len(steps) or total} of {total} steps {verb}.")}
@@ -133,7 +134,8 @@ class ActionModule(DatabaseAction):
         for name in way.gone:
             self.say(f"{name} was dropped since it had moved, so it cannot come back.")
         steps = [step for _, step in way.steps]
-        result = self._result(steps, len(steps), undo=True)
+        drops = [drop_step(schema) for schema in way.retired]
+        result = self._result([*map(drop_step, seen.journal["retired"]), *steps, *drops], len(steps), undo=True)
         if not seen.journal["exists"]:
             return {
                 **result,
@@ -150,6 +152,7 @@ class ActionModule(DatabaseAction):
         path = self.artifacts() / f"journal-{work.common['run']}.json"
         write_json(path, work.journal)
         work.drop_journal()
+        self._require_complete(work)
         lines = _summary(work) + wrap(f"The journal was removed from the database and is kept in {shown(path)}.")
         return {**result, **_reached(work), "changed": True, "report": lines, "journal": str(path)}
 

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError
 
 JOURNAL_SCHEMA = "multischema_journal"
+RETIRED_PREFIX = "multischema_gone_"  # of schemas whose name a rollback has taken away (retired_schemas.py)
 SEARCH_PATHS = ("roles", "database", "unchanged")  # whose search_path phase 2 sets
 MAX_IDENTIFIER_BYTES = 63  # NAMEDATALEN - 1
 

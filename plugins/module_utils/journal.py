@@ -156,6 +156,14 @@ class Journal:
         """Steps in effect, in the order in which they were done; none where there is no journal."""
         return self._entries("WHERE undone_at IS NULL ORDER BY seq") if self.exists() else []
 
+    def retired(self) -> list[str]:
+        """Schemas whose creation was undone, by their former names; whether something is left of them, the catalog knows."""
+        rows = self.database.rows(
+            f"SELECT DISTINCT definition->'detail'->>'schema' FROM {JOURNAL_SCHEMA}.step "
+            "WHERE undone_at IS NOT NULL AND definition->>'kind' = 'create_schema' ORDER BY 1"
+        )
+        return [row[0] for row in rows]
+
     def done_of(self, numbers: Sequence[int]) -> list[Entry]:
         """Those of some steps that are in effect, by their ``seq``."""
         return self._entries("WHERE undone_at IS NULL AND seq = ANY(%s) ORDER BY seq", (list(numbers),))

@@ -17,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import R
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import (
     BOOKKEEPING_TABLES,
     JOURNAL_SCHEMA,
+    RETIRED_PREFIX,
     Configuration,
     PlacementRule,
 )
@@ -302,7 +303,7 @@ def _members_only(configuration: Configuration, placed: Placed, rule: PlacementR
 
 def _check_schemas(configuration: Configuration) -> Iterator[Finding]:
     for name in dict.fromkeys([*configuration.target_names, *(rule.schema for rule in configuration.placement)]):
-        if name.startswith("pg_") or name in ("information_schema", JOURNAL_SCHEMA, configuration.source_schema):
+        if name.startswith(("pg_", RETIRED_PREFIX)) or name in ("information_schema", JOURNAL_SCHEMA, configuration.source_schema):
             yield Finding(
                 "reserved_target",
                 REFUSE,

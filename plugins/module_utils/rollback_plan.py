@@ -36,6 +36,11 @@ class WayBack:
     refusals: tuple[Finding, ...]
     gone: tuple[str, ...] = ()
 
+    @property
+    def retired(self) -> list[str]:
+        """Schemas that these steps take away, in the order in which they are dropped at the end (`retired_schemas.py`)."""
+        return sorted(step.detail["schema"] for _, step in self.steps if step.kind == CreateSchema.kind and step.undo)
+
 
 class _Now:
     """The present catalog, indexed once: a rollback may have ten thousand steps."""
@@ -237,6 +242,21 @@ def _strangers(now: _Now, entries: Sequence[Entry], accepted: frozenset[tuple[st
         )
 
 
+def _not_renamable(catalog: Catalog, steps: Sequence[tuple[Entry, Step]]) -> Iterator[Finding]:
+    """A schema is renamed before it is dropped, and PostgreSQL asks for the right to create schemas for that."""
+    server = catalog.server
+    names = [step.detail["schema"] for _, step in steps if step.kind == CreateSchema.kind and step.undo]
+    if names and not (server.superuser or server.create_on_database):
+        yield Finding(
+            "undo_impossible",
+            REFUSE,
+            ", ".join(sorted(names)),
+            f"{server.user} may not create schemas in this database any more, and without that it cannot rename one either: before a "
+            "schema is dropped its name is taken away, so that no session stumbles over it.",
+            f"GRANT CREATE ON DATABASE {Name(server.database).as_string()} TO {Name(server.user).as_string()}.",
+        )
+
+
 def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[tuple[str, str]] = frozenset()) -> WayBack:
     """Decide how to undo everything that the journal records as done.
 
@@ -274,6 +294,7 @@ def plan_rollback(catalog: Catalog, done: Sequence[Entry], accepted: frozenset[t
             step = replace(step, title=f"Undo: {step.title}")
         steps.append((entry, step))
     refusals.extend(_strangers(now, done, accepted))
+    refusals.extend(_not_renamable(catalog, steps))
     server = catalog.server
     moves = any(step.kind in (MoveTables.kind, MoveType.kind) for _, step in steps)
     if moves and not server.superuser and catalog.source_schema not in server.create_on_schemas:

@@ -19,6 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, Step
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.privileges import by_grantee, grant_option
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import inside, retire
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import (
     Name,
     Text,
@@ -39,7 +40,7 @@ SELECT r FROM unnest(%(roles)s) AS r
 
 
 class CreateSchema:
-    """Create a target schema that is not there yet."""
+    """Create a target schema that is not there yet. Its undo takes the name away; the end of the rollback drops what is left."""
 
     kind = "create_schema"
 
@@ -60,9 +61,14 @@ class CreateSchema:
             kind=CreateSchema.kind,
             title=f"Create schema {name.as_string()}" + (f", owned by {target.owner}" if target.owner else ""),
             do=tuple(do),
-            undo=(statement("DROP SCHEMA {}", name),),
+            undo=(retire(target.name),),
             detail={"schema": target.name},
         )
+
+    @staticmethod
+    def problems(database: Database, step: Step, undo: bool) -> list[str]:
+        """What others have put into a schema that goes away."""
+        return [f"{what} was put there meanwhile" for what in inside(database, step.detail["schema"])] if undo else []
 
     @staticmethod
     def rewind(catalog: Catalog, steps: Sequence[Step]) -> Catalog:

@@ -79,6 +79,7 @@ journal:
   description:
     - Whether a migration has begun, how many of its steps are in effect, and who holds the lease.
     - RV(journal.runs) lists the ids of all runs.
+    - RV(journal.retired) lists schemas, by their former names, that a rollback has renamed and not dropped yet; the next run does.
     - RV(journal.overrides) lists the decisions by which it has gone on without a receipt of the environment before.
     - RV(journal.lease.holder_alive) says whether the holder's process runs on the control node; none when it is of another machine.
   type: dict
@@ -109,6 +110,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.journal import O
 from ansible_collections.dbops.multischema.plugins.module_utils.module_door import Door, run
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database, driver_version
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import present
 from ansible_collections.dbops.multischema.plugins.module_utils.view_renewal import know_again
 
 SPEC: dict[str, Any] = {
@@ -132,7 +134,7 @@ SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.o
 
 def _journal(database: Database) -> tuple[dict[str, Any], list[Entry]]:
     journal = Journal(database)
-    found: dict[str, Any] = {"exists": journal.exists(), "done": 0, "phases": {}, "lease": None, "overrides": [], "runs": []}
+    found: dict[str, Any] = {"exists": journal.exists(), "done": 0, "phases": {}, "lease": None, "overrides": [], "runs": [], "retired": []}
     if not found["exists"]:
         return found, []
     entries = journal.done()
@@ -144,6 +146,7 @@ def _journal(database: Database) -> tuple[dict[str, Any], list[Entry]]:
         found["lease"] = {**vars(lease), "live": lease.live}
     found["done"] = len(entries)
     found["runs"] = journal.run_ids()
+    found["retired"] = present(database, journal.retired())
     found["overrides"] = journal.accepted(OVERRIDE)
     return found, entries
 

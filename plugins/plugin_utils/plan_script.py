@@ -9,8 +9,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import drop_step
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Text, statement
-from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_plain_step
+from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_plain_step, of_step
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import (
     Document,
     blocking,
@@ -125,6 +126,10 @@ def _undo(document: Document, lock_timeout_ms: int) -> Iterator[str]:
         if visible(sql, keep="\n") != sql:
             yield "-- (invisible characters in names are shown as symbols here)"
         yield from _comment(sql)
+    for step in (drop_step(s["detail"]["schema"]) for s in steps if s["kind"] == "create_schema"):
+        yield "--"
+        yield from _prose(f"At the end: {step.title}")
+        yield from _comment("\n".join(f"{statement};" for statement in of_step(step, True, lock_timeout_ms).statements))
 
 
 def render(document: Mapping[str, Any], lock_timeout_ms: int = 50) -> str:

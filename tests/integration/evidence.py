@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg2 import sql
 
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import RETIRED_PREFIX
 from tests.integration.databases import Target
 
 JOURNAL = "multischema_journal"
@@ -132,6 +133,8 @@ def disagreements(target: Target, targets: Iterable[str], source: str = "public"
     problems += [
         f"schema {name}: journal {name in created}, database {name in there}" for name in targets if (name in created) != (name in there)
     ]
+    if JOURNAL not in there:
+        problems += [f"schema {name}: no journal knows that it is to be dropped" for name in there if name.startswith(RETIRED_PREFIX)]
     scope = [source, *targets]
     places = target.rows(_PLACES, (scope, scope))
     schema_of = {(oid, kind == "s"): schema for oid, schema, _, kind in places}

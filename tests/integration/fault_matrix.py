@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dbops.multischema.plugins.module_utils.configuration import RETIRED_PREFIX
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from tests.integration.databases import Target, new_database
 from tests.integration.evidence import JOURNAL, State, disagreements, journaled, require_same, require_same_schema, state
@@ -93,9 +94,9 @@ class Ruler:
         core.roll_back()
 
     def dump(self) -> str:
-        """The schema now, the journal apart."""
+        """The schema now, the journal apart, and what it knows is still to be dropped."""
         target = self.core.target
-        found = target.server.dump(target.name, "--schema-only", "-N", JOURNAL)
+        found = target.server.dump(target.name, "--schema-only", "-N", JOURNAL, "-N", f"{RETIRED_PREFIX}*")
         return "".join(line for line in found.splitlines(keepends=True) if not line.startswith(("\\restrict ", "\\unrestrict ")))
 
     def third_states(self) -> list[str]:

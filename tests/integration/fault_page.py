@@ -17,9 +17,9 @@ _TOP = """# Faults, made for real
 Written by `make faults`, from what its tests have counted; CI runs the same tests and prints the same count.
 
 A *boundary* is a place in a run: before `BEGIN`, before `COMMIT`, and behind `COMMIT` of each of its transactions (those of the
-steps, and those that make the journal, take the lease and remove the journal). Each fault was made for real on a real server, at
-each boundary where it can make a difference ([below](#how-they-are-made)), on the way there and on the way back. Then the database
-was held against its journal, a plain second run completed it, and the rollback undid it.
+steps, and those that make the journal, take the lease, drop emptied schemas and remove the journal). Each fault was made for real on
+a real server, at each boundary where it can make a difference ([below](#how-they-are-made)), on the way there and on the way back.
+Then the database was held against its journal, a plain second run completed it, and the rollback undid it.
 
 A *third state* is one that is neither that before a step nor that after it: journal and database disagree, the journal holds
 anything but the first steps of the plan, or `pg_dump --schema-only` differs in one byte from what it shows when exactly those steps

@@ -17,6 +17,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.plan import (
     Step,
     plan_to_dict,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import retire
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import qualified
 
 SERVER = Server(160004, "16.4 (Debian 16.4-1)", "campus", 16391, "7423519823451234567", "migrator", False)
@@ -66,7 +67,7 @@ class Draft:
                     "create_schema",
                     f"Create schema {target}",
                     (f"CREATE SCHEMA {target}",),
-                    (f"DROP SCHEMA {target}",),
+                    (retire(name),),
                     detail={"schema": name},
                 )
             )

@@ -19,6 +19,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import (
     TypeName,
     View,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import retired_name
 from tests.unit.builders import oid
 
 IDENT = r'"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*'
@@ -62,7 +63,7 @@ class Simulation:
         return [
             (rf"CREATE SCHEMA ({NAME})(?: AUTHORIZATION ({NAME}))?", self._create_schema),
             (rf"COMMENT ON SCHEMA ({NAME}) IS '((?:[^']|'')*)'", self._comment),
-            (rf"DROP SCHEMA ({NAME})", self._drop_schema),
+            (rf"ALTER SCHEMA ({NAME}) RENAME TO ({NAME})", self._retire_schema),
             (rf"(GRANT|REVOKE) USAGE ON SCHEMA ({NAME}) (?:TO|FROM) (.*)", self._usage),
             (
                 rf"ALTER DEFAULT PRIVILEGES FOR ROLE ({NAME}) IN SCHEMA ({NAME}) (GRANT|REVOKE) (.+) ON ([A-Z]+) "
@@ -91,8 +92,10 @@ class Simulation:
     def _comment(self, name: str, _text: str) -> None:
         assert self.catalog.schema(_bare(name)) is not None, name
 
-    def _drop_schema(self, name: str) -> None:
+    def _retire_schema(self, name: str, to: str) -> None:
+        """Out of sight: the catalog holds the schemas that the configuration names."""
         name = _bare(name)
+        assert _bare(to) == retired_name(name), to
         assert not [r for r in self.catalog.relations if r.schema == name], "it is not empty"
         self.catalog = replace(
             self.catalog,

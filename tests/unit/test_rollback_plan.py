@@ -342,6 +342,20 @@ def test_accepting_one_schema_does_not_accept_another() -> None:
     assert one(way.refusals, "schema_not_empty").object == "tenant"
 
 
+def test_schemas_that_the_steps_take_away_are_dropped_at_the_end() -> None:
+    assert back(AFTER).retired == ["tenant"]
+    assert back(replace(AFTER, contents=strangers("table theirs")), [("schema_not_empty", "tenant")]).retired == []
+
+
+def test_without_the_right_to_create_schemas_none_can_lose_its_name() -> None:
+    may_not = replace(mover(create_on_schemas=("public", "tenant")), create_on_database=False)
+    found = [f for f in refusals(AFTER, server=may_not) if f.object == "tenant"]
+    assert [f.id for f in found] == ["undo_impossible"]
+    assert "GRANT CREATE ON DATABASE" in found[0].remedy
+    left = replace(AFTER, server=may_not, contents=strangers("table theirs"))
+    assert [f for f in back(left, [("schema_not_empty", "tenant")]).refusals if "DATABASE" in f.remedy] == []
+
+
 def test_without_the_right_to_create_in_the_source_nothing_can_come_back() -> None:
     roles = (Role("migrator"),)
     finding = one(refusals(AFTER, server=mover(create_on_schemas=("tenant",)), roles=roles), "undo_impossible")

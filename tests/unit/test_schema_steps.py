@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Grant
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import TargetSchema
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import drop_step, retired_name
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_steps import CopyDefaultPrivileges, CreateSchema, GrantUsage
 from ansible_collections.dbops.multischema.plugins.module_utils.steps import KINDS
 from tests.unit.builders import default_privileges, grant
@@ -12,19 +13,27 @@ from tests.unit.builders import default_privileges, grant
 def test_a_schema_is_created_for_its_owner_with_its_comment() -> None:
     step = CreateSchema.build(TargetSchema("tenant", "app_owner", "It's ours"))
     assert step.do == ("CREATE SCHEMA tenant AUTHORIZATION app_owner", "COMMENT ON SCHEMA tenant IS 'It''s ours'")
-    assert step.undo == ("DROP SCHEMA tenant",)
+    assert step.undo == ("ALTER SCHEMA tenant RENAME TO multischema_gone_tenant",)
     assert (step.id, step.phase, step.title) == ("create_schema:tenant", 1, "Create schema tenant, owned by app_owner")
 
 
 def test_a_schema_without_owner_and_comment_is_just_created() -> None:
     step = CreateSchema.build(TargetSchema("Tenant"))
     assert step.do == ('CREATE SCHEMA "Tenant"',)
-    assert step.undo == ('DROP SCHEMA "Tenant"',)
+    assert step.undo == ('ALTER SCHEMA "Tenant" RENAME TO "multischema_gone_Tenant"',)
     assert step.title == 'Create schema "Tenant"'
 
 
-def test_a_created_schema_is_dropped_without_cascade() -> None:
-    assert "CASCADE" not in " ".join(CreateSchema.build(TargetSchema("tenant")).undo)
+def test_a_created_schema_loses_its_name_first_and_is_dropped_later_and_without_cascade() -> None:
+    assert drop_step("tenant").do == drop_step("tenant").undo == ("DROP SCHEMA multischema_gone_tenant",)
+    assert "once all transactions have ended" in drop_step("tenant").title
+
+
+def test_a_long_name_is_cut_by_its_digest_so_that_postgresql_does_not_cut_it() -> None:
+    fits, long, other = "é" * 23, "é" * 31, "é" * 30 + "e"
+    assert retired_name(fits) == f"multischema_gone_{fits}"
+    assert len(retired_name(long).encode()) <= 63
+    assert retired_name(long) != retired_name(other)
 
 
 def test_usage_is_granted_to_all_roles_at_once_and_revoked_from_the_same() -> None:
