@@ -41,7 +41,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.relocation impor
     check_pace,
     longest_attempt_ms,
 )
-from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import Patience, Undertaker, Waiting
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import drop_retired
 from ansible_collections.dbops.multischema.plugins.module_utils.silence import SILENCE_S
 
 ADVISORY_LOCK_WAIT_S = 5.0
@@ -93,7 +93,6 @@ class Slice:
     :param drop: remove the journal and do nothing else; its content has been kept on the control node.
     :param tried: steps that earlier slices have tried: id → (for how long in seconds, how often).
     :param window_s: for how long from now on steps may begin, in seconds; None for no end.
-    :param older: transactions that earlier calls have been waiting for (`retired_schemas.py`), for ``waited_s`` seconds by now.
     :param most_locks: what the steps that may be at work at the same time take at most (`lock_budget.py`).
     """
 
@@ -110,8 +109,6 @@ class Slice:
     tried: Mapping[str, Sequence[float]] = field(default_factory=dict)
     most_locks: int = 0
     window_s: float | None = None
-    older: Sequence[str] | None = None
-    waited_s: float = 0.0
     accepted: Sequence[Sequence[str]] = ()
 
 
@@ -155,19 +152,15 @@ def _require_no_dump_since(journal: Journal, run: str) -> None:
         raise
 
 
-def _drop_retired(journal: Journal, work: Slice, pace: Pace, stop: StopSign) -> Waiting | None:
+def _drop_retired(journal: Journal, work: Slice, pace: Pace) -> None:
     """Drop what a rollback has left of schemas: at its own end, or before the next run, where it was cut off there."""
-    undertaker = Undertaker(journal.database, pace.lock_timeout_ms, pace.deadline_s, stop)
     try:
-        waiting = undertaker.drop(journal.retired(), Patience(work.older, work.waited_s))
+        drop_retired(journal.database, journal.retired(), pace.lock_timeout_ms)
     except MultischemaError:
         if not journal.database.broken:
             journal.end_run(work.run, "failed")
             journal.release_lease(work.run)
         raise
-    if stop.interrupted:
-        _leave(journal, work, _cut_short(stop))
-    return waiting
 
 
 def _todo(journal: Journal, work: Slice) -> tuple[list[Step], list[tuple[Entry, Step]], list[str]]:
@@ -196,8 +189,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
     """Do a slice.
 
     :param connect: opens a direct connection.
-    :returns: ``outcomes``; ``retiring``, where schemas of a rollback are still to be dropped and nothing else was done;
-        ``already``, steps that were done before; ``waiting``, the steps that are being tried, with who
+    :returns: ``outcomes``; ``already``, steps that were done before; ``waiting``, the steps that are being tried, with who
         stands in their way; ``probe_off``, why no reader measures; ``interrupted``; ``window_ended``, where steps are left;
         ``lease`` where another run has it; ``journal``, its export, at the end of a rollback.
     :raises MultischemaError: with what was reached in its ``result``.
@@ -211,9 +203,7 @@ def run_slice(connect: Callable[[], Database], work: Slice, pace: Pace, workers:
         if other is not None:
             return {"changed": False, "outcomes": [], "lease": {**vars(other), "live": other.live}}
         if work.begin or work.drop:
-            retiring = _drop_retired(journal, work, pace, stop)
-            if retiring is not None:
-                return {"changed": False, "outcomes": [], "retiring": vars(retiring), "interrupted": stop.interrupted}
+            _drop_retired(journal, work, pace)
         if work.drop:
             journal.drop()
             return {"changed": True, "outcomes": []}

@@ -2,18 +2,15 @@
 
 A session that has the schema on its search_path finds it by its name, and then asks by its OID whether it may use it. Dropped in
 between, that is an error in whatever statement the session was just parsing: "schema with OID … does not exist". So undoing
-phase 1 gives the empty schema another name, and from the next statement on nobody finds it any more; it is dropped once every
-transaction that was running then has ended.
+phase 1 gives the empty schema another name, which nobody looks for. It is dropped once no session can be between the two any more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import count_of
 from ansible_collections.dbops.multischema.plugins.module_utils.configuration import MAX_IDENTIFIER_BYTES, RETIRED_PREFIX
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_SCHEMAS, Step
@@ -21,20 +18,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 from ansible_collections.dbops.multischema.plugins.module_utils.step_transaction import of_step
 
-POLL_S = 0.05
-LOCKED = "a session that holds a lock on one of them"  # when all those who were running have ended
+POLL_S = 0.02
+SETTLE_S = 5.0  # a name is looked up in microseconds, so a transaction that still runs after that is not waited for
 
-# Every transaction holds a lock on its own virtual id, which everyone may see; since when it runs not everyone may. Processes
-# that are nobody's (autovacuum) resolve no names for anybody.
+# Every transaction holds a lock on its own virtual id, which everyone may see; since when it runs not everyone may.
 _AT_WORK = """
-SELECT l.virtualtransaction, concat_ws(', ', 'pid ' || l.pid, 'user ' || COALESCE(a.usename::text, a.usesysid::text),
-         NULLIF(a.application_name, ''), a.state,
-         'for ' || round(extract(epoch FROM clock_timestamp() - a.xact_start)::numeric, 1) || ' s')
-         || COALESCE(': ' || regexp_replace(left(a.query, 160), '[[:space:]]+', ' ', 'g'), '')
-  FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+SELECT l.virtualtransaction FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
    AND a.datname = current_database() AND a.usesysid IS NOT NULL
- ORDER BY l.pid
 """
 
 _INSIDE = """
@@ -63,7 +54,7 @@ def drop_step(schema: str) -> Step:
         id=f"drop_schema:{schema}",
         phase=PHASE_SCHEMAS,
         kind="drop_schema",
-        title=f"Drop what was schema {Name(schema).as_string()}, once all transactions have ended that could still look into it",
+        title=f"Drop what was schema {Name(schema).as_string()}, once no session can be looking it up any more",
         do=(drop,),
         undo=(drop,),
         detail={"schema": schema},
@@ -82,97 +73,61 @@ def present(database: Database, schemas: Iterable[str]) -> list[str]:
     return sorted(names[row[0]] for row in rows)
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How far a run has come with waiting for transactions.
+def drop_retired(database: Database, schemas: Iterable[str], lock_timeout_ms: int) -> None:
+    """Drop those of some schemas, by their former names, that have been retired. It takes a few seconds at most.
 
-    :param older: those that were running when it began to wait, by their virtual id; None where it begins now.
-    :param spent_s: for how long it has waited, in seconds.
+    :raises JournalError: when something has been put into one of them, or somebody holds a lock on it.
     """
+    left = present(database, schemas)
+    if not left:
+        return
+    until = time.monotonic() + SETTLE_S
+    running = _running(database)
+    while running and time.monotonic() < until:
+        time.sleep(POLL_S)
+        running &= _running(database)
+    for schema in left:
+        _drop(database, schema, lock_timeout_ms, time.monotonic() + SETTLE_S)
 
-    older: Sequence[str] | None = None
-    spent_s: float = 0.0
+
+def _running(database: Database) -> set[str]:
+    """The transactions of other sessions in this database, by their virtual ids."""
+    return {row[0] for row in database.rows(_AT_WORK)}
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """Transactions that are still running: their virtual ids, and who they are."""
-
-    older: list[str]
-    who: list[str]
-
-
-class Undertaker:
-    """Drops retired schemas.
-
-    :param should_stop: true ends the waiting for now.
-    """
-
-    def __init__(self, database: Database, lock_timeout_ms: int, deadline_s: float, should_stop: Callable[[], bool]) -> None:
-        self.database = database
-        self._lock_timeout_ms = lock_timeout_ms
-        self._deadline_s = deadline_s
-        self._should_stop = should_stop
-
-    def drop(self, schemas: Iterable[str], patience: Patience) -> Waiting | None:
-        """Drop those of the schemas that have been retired, once nobody can be looking for them.
-
-        :returns: None when none is left; otherwise for whom to wait, in a later call that is given them as ``older``.
-        :raises JournalError: when the deadline passes, or something has been put into one of them.
-        """
-        left = present(self.database, schemas)
-        if not left:
-            return None
-        started = time.monotonic()
-        waiting = self._still_running(patience.older)
-        while waiting.older or not self._dropped(left):
-            if patience.spent_s + time.monotonic() - started > self._deadline_s:
-                raise _too_long(left, waiting.who, self._deadline_s)
-            if self._should_stop():
-                return waiting
-            time.sleep(POLL_S)
-            waiting = self._still_running(waiting.older)
-        return None
-
-    def _still_running(self, older: Sequence[str] | None) -> Waiting:
-        found = [(virtual, who) for virtual, who in self.database.rows(_AT_WORK) if older is None or virtual in older]
-        return Waiting([virtual for virtual, _ in found], [who for _, who in found] or [LOCKED])
-
-    def _dropped(self, schemas: Sequence[str]) -> bool:
-        """Drop them. :returns: false where somebody holds a lock on one."""
-        for schema in present(self.database, schemas):
-            try:
-                with self.database.rolled_back_on_error():
-                    for text in of_step(drop_step(schema), False, self._lock_timeout_ms).statements:
-                        self.database.execute(text)
-            except ServerRefused as error:
-                if error.sqlstate == LOCK_NOT_AVAILABLE:
-                    return False
-                if error.sqlstate == OBJECTS_DEPEND:
-                    raise _not_empty(schema, inside(self.database, schema)) from error
+def _drop(database: Database, schema: str, lock_timeout_ms: int, until: float) -> None:
+    while True:
+        try:
+            with database.rolled_back_on_error():
+                for text in of_step(drop_step(schema), False, lock_timeout_ms).statements:
+                    database.execute(text)
+            return
+        except ServerRefused as error:
+            if error.sqlstate == OBJECTS_DEPEND:
+                raise _not_empty(schema, inside(database, schema)) from error
+            if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise
-        return True
+            if time.monotonic() > until:
+                raise _locked(schema) from error
+            time.sleep(POLL_S)
 
 
-def _names(schemas: Sequence[str]) -> str:
-    return ", ".join(Name(retired_name(schema)).as_string() for schema in schemas)
-
-
-def _too_long(schemas: Sequence[str], who: Sequence[str], deadline_s: float) -> JournalError:
+def _locked(schema: str) -> JournalError:
     return JournalError(
-        f"{count_of(len(schemas), 'schema')} that the rollback has emptied and renamed ({_names(schemas)}) could not be dropped within "
-        f"{deadline_s:g} s, because transactions that began before are still running: "
-        f"{'; '.join(who)}.",
-        "One that has such a schema on its search_path could fail if it was dropped now. Every step before that stays undone.",
-        "End those sessions (SELECT pg_terminate_backend(PID)) or wait for them, then run playbooks/rollback.yml again: it drops the "
-        "schemas and removes the journal.",
+        f"Schema {_retired(schema)}, which was {Name(schema).as_string()} before the rollback, could not be dropped: a session that is "
+        "making something in it holds a lock on it.",
+        "Every step stays undone; only the empty schema and the journal are left.",
+        "Run playbooks/rollback.yml again when that session has ended: it drops the schema and removes the journal.",
     )
 
 
+def _retired(schema: str) -> str:
+    return Name(retired_name(schema)).as_string()
+
+
 def _not_empty(schema: str, found: Sequence[str]) -> JournalError:
-    retired = Name(retired_name(schema)).as_string()
     return JournalError(
-        f"Schema {retired}, which was {Name(schema).as_string()} before the rollback, is not empty: {', '.join(found[:10])}"
+        f"Schema {_retired(schema)}, which was {Name(schema).as_string()} before the rollback, is not empty: {', '.join(found[:10])}"
         + (f" and {len(found) - 10} more" if len(found) > 10 else "")
         + ".",
         "Somebody has put that there while the rollback was running, and dropping the schema would lose it. Every step stays undone.",

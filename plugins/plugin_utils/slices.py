@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.dbops.multischema.plugins.module_utils.checks import wrap
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import pack
 from ansible_collections.dbops.multischema.plugins.plugin_utils.lease_holder import holder_is_alive
@@ -84,13 +83,8 @@ class Slices:
         return spent + (took if spent else float(outcome["elapsed_ms"]) / 1000), attempts + int(outcome["attempts"])
 
     def drop_journal(self) -> None:
-        """The last call of a rollback, once the journal's content is kept.
-
-        Schemas that the rollback has taken away go before, and transactions may have to be waited for; ``interrupted`` says
-        whether somebody has stopped that.
-        """
-        result = self._patiently({**self.common, "steps": pack([]), "seconds": SLICE_S, "drop": True})
-        self.interrupted = bool(result.get("interrupted"))
+        """The last call of a rollback, once the journal's content is kept; emptied schemas go before it."""
+        self.call({**self.common, "steps": pack([]), "seconds": SLICE_S, "drop": True})
 
     def _call(self, chunk: Sequence[Any], begin: bool, end: bool) -> dict[str, Any]:
         work = {
@@ -107,7 +101,7 @@ class Slices:
         while True:
             if self.window_end is not None:
                 work["window_s"] = max(0.0, (self.window_end - datetime.now(UTC)).total_seconds())
-            result = self._patiently(work)
+            result = self.call(work)
             lease = result.get("lease")
             if not lease:
                 return result
@@ -123,17 +117,6 @@ class Slices:
                     "Wait until it ends, or stop it (Ctrl-C there); then run again.",
                 )
             time.sleep(LEASE_POLL_S)
-
-    def _patiently(self, work: Mapping[str, Any]) -> dict[str, Any]:
-        """Call again and again, as long as transactions stand in the way of what a rollback has left to drop."""
-        started = time.monotonic()
-        result = self.call(work)
-        while result.get("retiring") and not result.get("interrupted"):
-            waiting = result["retiring"]
-            for line in wrap(f"waiting for transactions that began before the schemas went: {'; '.join(waiting['who'])}", "    ", "  "):
-                self.say(line)
-            result = self.call({**work, "older": waiting["older"], "waited_s": time.monotonic() - started})
-        return result
 
     def _announce(self, lease: Mapping[str, Any], now: float) -> float:
         if not holder_is_alive(lease["holder"]):

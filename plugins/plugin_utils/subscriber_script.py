@@ -18,6 +18,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import JOURNAL_TABLES
 from ansible_collections.dbops.multischema.plugins.module_utils.move_step import MoveTables, published_by
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import PHASE_TABLES, Plan, Step
+from ansible_collections.dbops.multischema.plugins.module_utils.retired_schemas import drop_step, retire
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, comma, fragment, statement
 from ansible_collections.dbops.multischema.plugins.plugin_utils.plan_facts import visible
 
@@ -169,6 +170,20 @@ def _script(head: Sequence[str], before: Sequence[str], moves: Sequence[Move], a
     return "\n".join(lines) + "\n"
 
 
+def _farewell(created: Sequence[str], journal: bool) -> Iterator[str]:
+    """What somebody may do when all tables are back: schemas go as they go on the publisher (`retired_schemas.py`)."""
+    statements = []
+    if created or journal:
+        yield ""
+        yield from _prose("When nothing of others is in them:")
+    if created:
+        yield from _prose("(Names go first, for a session that is just looking one up on its search_path would fail in a DROP SCHEMA.)")
+        statements += [*map(retire, created), "SELECT pg_sleep(1)", *(do for name in created for do in drop_step(name).do)]
+    if journal:
+        statements.append(statement("DROP SCHEMA {} CASCADE", Name(JOURNAL_SCHEMA)))
+    yield from (f"--   {text};" for text in statements)
+
+
 def subscriber_scripts(plan: Plan) -> dict[str, str]:
     """The scripts by the names of their files; empty where nothing that moves is published."""
     steps = [step for step in plan.of_phase(PHASE_TABLES) if step.kind == MoveTables.kind]
@@ -182,9 +197,7 @@ def subscriber_scripts(plan: Plan) -> dict[str, str]:
     there += _prose("Whoever reads these tables here needs USAGE on the schemas: GRANT USAGE ON SCHEMA … TO …;")
     back = [Move(len(steps) + 1 - move.number, move.target, move.name, move.schema) for move in moves]
     created = [step.detail["schema"] for step in plan.steps if step.kind == "create_schema" and step.detail["schema"] in targets]
-    gone = [*created, *([JOURNAL_SCHEMA] if everything else [])]
-    after = ["", *_prose("When nothing of others is in them:")] if gone else []
-    after += [f"--   {statement('DROP SCHEMA {}', Name(name))}{' CASCADE' if name == JOURNAL_SCHEMA else ''};" for name in gone]
+    after = list(_farewell(created, everything))
     return {
         THERE: _script(list(_head(plan, THERE, "Run phases 1 and 2 on the publisher.")), there, moves, []),
         BACK: _script(list(_head(plan, BACK, "Run rollback.yml on the publisher.")), [], back, after),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from types import TracebackType
@@ -163,8 +164,7 @@ def test_a_subscriber_receives_every_row_there_and_back(followed: tuple[str, Cor
         writer.some_more()
     _require_equal(publisher, subscriber, published)
     require_same_schema(before, state(publisher).schema)
-    drops = [line.removeprefix("--").strip() for line in scripts[BACK].splitlines() if line.startswith("--   DROP SCHEMA")]
-    subscriber.execute(*drops)
+    subscriber.execute(*re.findall(r"^--   (\S.*)$", scripts[BACK], re.MULTILINE))
     require_same_schema(there, state(subscriber).schema)
 
 

@@ -175,30 +175,6 @@ def test_the_journal_of_a_rollback_is_kept_and_dropped_by_a_call_of_its_own(cloc
     assert (host.calls[-1]["drop"], host.sent(-1)) == (True, [])
 
 
-def test_transactions_that_could_look_into_a_schema_that_goes_are_waited_for(clock: Clock) -> None:
-    host = Host(clock, seconds=4.0)
-    who = ["pid 7, idle in transaction"]
-    retiring = [{"outcomes": [], "retiring": {"older": older, "who": who}} for older in (["3/9", "4/1"], ["3/9"])]
-    work, said = cut(host, steps(1))
-    host.script = [*retiring, {"outcomes": [outcome("s0")]}, *retiring]
-    work.run()
-    assert [(call.get("older"), call.get("waited_s")) for call in host.calls] == [(None, None), (["3/9", "4/1"], 4.0), (["3/9"], 8.0)]
-    work.drop_journal()
-    assert [(call["drop"], call.get("older")) for call in host.calls[3:]] == [(True, None), (True, ["3/9", "4/1"]), (True, ["3/9"])]
-    assert len([line for line in said if "pid 7, idle in transaction" in line]) == 4
-    assert not work.interrupted
-
-
-def test_that_waiting_can_be_interrupted(clock: Clock) -> None:
-    host = Host(clock)
-    retiring = {"outcomes": [], "retiring": {"older": ["3/9"], "who": ["pid 7"]}, "interrupted": True}
-    work, _ = cut(host, steps(1))
-    host.script = [{"outcomes": [outcome("s0")]}, retiring]
-    work.run()
-    work.drop_journal()
-    assert (work.interrupted, len(host.calls)) == (True, 2)
-
-
 def test_a_worker_whose_playbook_has_gone_stops(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     parents = iter([10, 10, 1])
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
