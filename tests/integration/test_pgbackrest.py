@@ -5,27 +5,22 @@ A point in time is reached, and one database of it takes its place; what fails l
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ansible_collections.dbops.multischema.plugins.module_utils import background, backup_physical_preflight
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_acceptance import Demand
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_files import read_backup
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PGBACKREST, Manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PGBACKREST
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_physical import take
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_physical_preflight import Examined, examine
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_place import new_name
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_preflight import Request
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_shelf import choose
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial import (
     Figures,
@@ -33,10 +28,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial imp
     find_to_restore,
     make_trial,
     run_restoration,
-    run_trial,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import recorded, recovered
-from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
+from ansible_collections.dbops.multischema.plugins.module_utils.connection import parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
     BackupRefused,
     ConfigurationError,
@@ -45,12 +39,29 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import (
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.exact_moment import BY_QUIET, BY_SLOT
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
-from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza, StanzaRefused
+from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import StanzaRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import remove_abandoned
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 from tests.integration import backups
 from tests.integration.databases import MAJORS, Target, new_database
+from tests.integration.physical_backups import (
+    BYSTANDER,
+    MAKE,
+    PATIENCE_S,
+    WRITE,
+    damaged,
+    kept,
+    looked,
+    options,
+    progress,
+    request,
+    rows,
+    settings,
+    taken,
+    tried,
+    writing,
+)
 from tests.integration.stanzas import STANZA, Archived, known_major
 from tests.support.servers import Server
 
@@ -58,17 +69,6 @@ pytestmark = [
     pytest.mark.no_role("pgbackrest connects as it is configured, and a recovered cluster is read as its first superuser"),
     pytest.mark.xdist_group("pgbackrest"),  # one server, one repository
 ]
-MAKE = (
-    "CREATE TABLE public.orders (id serial PRIMARY KEY, customer text)",
-    "INSERT INTO public.orders (customer) SELECT 'customer ' || n FROM generate_series(1, 400) n",
-    "CREATE UNLOGGED TABLE public.baskets (id serial, a int)",
-    "INSERT INTO public.baskets (a) SELECT n FROM generate_series(1, 7) n",
-    "CREATE SEQUENCE public.untouched",
-    "SELECT lo_from_bytea(0, 'a picture')",
-)
-WRITE = "INSERT INTO public.orders (customer) VALUES ('another'); UPDATE public.orders SET customer = customer || '.' WHERE id = %s"
-BYSTANDER = "bystander"
-PATIENCE_S = 600.0  # nobody asks in a test
 WAIT_S = 600.0  # reached only when something is wrong
 
 
@@ -94,77 +94,6 @@ def shop(archived: Archived) -> Iterator[Target]:
     yield target
     for (name,) in Target(archived.server, "postgres").rows("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{target.name}%",)):
         archived.server.drop_database(name)
-
-
-def settings(target: Target) -> ConnectionSettings:
-    return parse_url(target.superuser_url)
-
-
-def request(archived: Archived, folder: Path, **changes: Any) -> Request:
-    stanza = Stanza(STANZA, str(archived.config))
-    tools = str(archived.server.bin_dir)
-    return replace(Request(str(folder), engine=PGBACKREST, stanza=stanza, tools_directory=tools), **changes)
-
-
-def progress(folder: Path) -> background.Progress:
-    job = folder.parent / "job"
-    job.mkdir(exist_ok=True)
-    return background.Progress(job, PATIENCE_S)
-
-
-def taken(archived: Archived, target: Target, folder: Path, **changes: Any) -> Path:
-    """Take one. :returns: the directory of its manifest."""
-    result = take(new_name(target.name), request(archived, folder, **changes), settings(target), progress(folder))
-    return Path(result["directory"])
-
-
-def options(archived: Archived, folder: Path, **changes: Any) -> dict[str, Any]:
-    """Of the modules."""
-    tools = str(archived.server.bin_dir)
-    common = {"folder": str(folder), "name": "", "jobs": 2, "tools_directory": tools, "scratch_directory": str(archived.scratch)}
-    return {**common, "method": "restore", "again": False, "foreign": False, "maintenance_db": "postgres", **changes}
-
-
-def tried(archived: Archived, directory: Path, **changes: Any) -> dict[str, Any]:
-    result: dict[str, Any] = run_trial(
-        directory, options(archived, directory.parent, **changes), parse_url(archived.server.url("postgres")), progress(directory.parent)
-    )
-    return result["verdict"]  # type: ignore[no-any-return]
-
-
-def looked(archived: Archived, target: Target, folder: Path, **changes: Any) -> Examined:
-    with Database(settings(target), "test") as database:
-        return examine(database, request(archived, folder, **changes))
-
-
-@contextlib.contextmanager
-def writing(target: Target) -> Iterator[None]:
-    """Two sessions that write all the time, and one in another database."""
-    enough = threading.Event()
-
-    def write(database: Target, row: int) -> None:
-        with database.session() as session, session.cursor() as cursor:
-            while not enough.is_set():
-                cursor.execute(WRITE, (row,))
-
-    threads = [threading.Thread(target=write, args=work) for work in ((target, 7), (target, 8), (Target(target.server, BYSTANDER), 7))]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        for thread in threads:
-            thread.join()
-
-
-def rows(target: Target) -> int:
-    return int(target.value("SELECT count(*) FROM public.orders"))
-
-
-def kept(target: Target) -> list[str]:
-    others = Target(target.server, "postgres").rows("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{target.name}_%",))
-    return [name for (name,) in others]
 
 
 # --- taken, proved, accepted ---
@@ -352,15 +281,6 @@ def test_a_backup_that_pgbackrest_has_no_more_is_refused_and_its_manifest_goes(a
     result = take(new_name(shop.name), request(archived, directory.parent), settings(shop), progress(directory.parent))
     assert result["removed"] == [directory.name]
     assert not directory.exists()
-
-
-def damaged(archived: Archived, found: Manifest) -> None:
-    """Flip a byte of the largest file that belongs to the database."""
-    base = archived.repository / "backup" / STANZA / found.label / "pg_data" / "base" / str(found.database.oid)
-    file = max(base.iterdir(), key=lambda path: path.stat().st_size)
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    file.write_bytes(data)
 
 
 def test_a_file_that_has_changed_in_the_repository_is_found_both_ways(archived: Archived, shop: Target, tmp_path: Path) -> None:
