@@ -181,7 +181,9 @@ def _farewell(created: Sequence[str], journal: bool) -> Iterator[str]:
         statements += [*map(retire, created), "SELECT pg_sleep(1)", *(do for name in created for do in drop_step(name).do)]
     if journal:
         statements.append(statement("DROP SCHEMA {} CASCADE", Name(JOURNAL_SCHEMA)))
-    yield from (f"--   {text};" for text in statements)
+    for text in statements:
+        # A name may hold a newline or a carriage return, and neither may end the comment.
+        yield from (f"--   {visible(line)}" for line in f"{text};".split("\n"))
 
 
 def subscriber_scripts(plan: Plan) -> dict[str, str]:

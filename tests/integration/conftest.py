@@ -133,7 +133,7 @@ def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> Server:
     try:
         return server_pool.get(request.param)
     except LookupError as error:
-        pytest.skip(str(error))
+        pytest.skip(reason=str(error))
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def doomed(kind: type[Fault], fill: Callable[[Target], None], values: Mapping[st
     fault = kind()
     missing = fault.why_not()
     if missing:
-        pytest.skip(f"{fault.title} cannot be made here: {missing}")
+        pytest.skip(reason=f"{fault.title} cannot be made here: {missing}")
     with fault.server() as server:
         target = new_database(server)
         fill(target)

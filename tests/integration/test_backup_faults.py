@@ -224,7 +224,7 @@ def test_one_whose_sessions_are_ended_leaves_nothing(held: Held) -> None:
 def test_a_disk_that_fills_up_leaves_nothing(table: Target) -> None:
     missing = why_not()
     if missing:
-        pytest.skip(missing)
+        pytest.skip(reason=f"a disk cannot be filled here: {missing}")
     table.execute("INSERT INTO public.t SELECT generate_series(1, 200000)")
     with SmallDisk(600) as disk:
         backups = Backups(table, disk.path / "backups", compression="none", dump_format="custom")
@@ -239,7 +239,7 @@ def test_a_disk_that_fills_up_leaves_nothing(table: Target) -> None:
 def test_a_disk_that_has_no_room_for_the_manifest_leaves_nothing(table: Target, tmp_path: Path) -> None:
     missing = why_not()
     if missing:
-        pytest.skip(missing)
+        pytest.skip(reason=f"a disk cannot be filled here: {missing}")
     table.execute(*(f"CREATE TABLE public.table_{number} (id int)" for number in range(TABLES)))  # so that the manifest takes some pages
     whole = Backups(table, tmp_path / "backups", dump_format="custom")
     manifest = whole.take()

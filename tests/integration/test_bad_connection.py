@@ -83,7 +83,7 @@ def test_a_url_through_a_pooler(playbooks: Playbooks) -> None:
 def pooler(playbooks: Playbooks) -> Iterator[int]:
     """The port of a real PgBouncer in front of the database."""
     if PGBOUNCER is None:
-        pytest.skip("PgBouncer is not installed here (apt-get install pgbouncer)")
+        pytest.skip(reason="PgBouncer is not installed here (apt-get install pgbouncer)")
     target, account = playbooks.target, Account()
     directory, port = Path(tempfile.mkdtemp(prefix="multischema-pgbouncer-", dir=RELOCATION_ROOT)), free_port()
     pid_file = directory / "pid"

@@ -119,7 +119,7 @@ def copied(directory: Path, to: Path) -> Path:
 @pytest.mark.parametrize("breakage", CORPUS.breakages, ids=lambda breakage: breakage.name)
 def test_a_broken_backup_is_refused_with_the_reason(breakage: Breakage, server: Server, intact: Shelf, tmp_path: Path) -> None:
     if breakage.only_root and os.geteuid() != 0:
-        pytest.skip("only root can give a file away")
+        pytest.skip(reason="only root can give a file away")
     target, ours, theirs = intact.target, intact.ours, intact.theirs
     patient = Patient(copied(ours[breakage.dump_format], tmp_path / "shelf"), theirs[breakage.dump_format])
     breakage.do(patient)

@@ -24,7 +24,7 @@ JOURNEYS = {15: ("site", "rollback"), 16: ("site", "rollback"), 18: ("phase1", "
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of its own that logs everything, instead of the one that tests share."""
     if find_binaries(request.param) is None:
-        pytest.skip(f"PostgreSQL {request.param} is not installed here (tests/support/servers.py says how to get it)")
+        pytest.skip(reason=f"PostgreSQL {request.param} is not installed here (tests/support/servers.py says how to get it)")
     with logging_server(request.param) as server:
         server.create_database(TEMPLATE)
         connection = server.connect(TEMPLATE)

@@ -54,7 +54,7 @@ def distant(tmp_path: Path) -> Iterator[Playbooks]:
     """The sample behind a network that can be cut."""
     missing = NetworkCut.why_not()
     if missing:
-        pytest.skip(f"a network cannot be cut here: {missing}")
+        pytest.skip(reason=f"a network cannot be cut here: {missing}")
     with Network() as network, DistantServer(network, major=NetworkCut().major(), fsync=False) as server:
         target = new_database(server)
         with target.session() as connection:
@@ -125,7 +125,7 @@ def test_a_full_lock_table_is_said_in_words(playbooks: Playbooks) -> None:
 def test_a_full_disk_under_the_journal_is_said_in_words(playbooks: Playbooks) -> None:
     missing = DiskFull.why_not()
     if missing:
-        pytest.skip(f"a disk cannot be filled here: {missing}")
+        pytest.skip(reason=f"a disk cannot be filled here: {missing}")
     target = playbooks.target
     with SmallDisk(1024) as disk:
         target.execute(f"CREATE TABLESPACE journal_disk LOCATION '{disk.path}'")

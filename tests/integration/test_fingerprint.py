@@ -78,7 +78,7 @@ def test_digests_are_equal_on_every_version(server_pool: ServerPool) -> None:
         try:
             target = new_database(server_pool.get(major))
         except LookupError as error:
-            pytest.skip(str(error))
+            pytest.skip(reason=str(error))
         _fill(target)
         found[major] = {table.name: (table.rows, table.digest, table.method) for table in _read(target).tables}
         target.drop()

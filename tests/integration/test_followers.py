@@ -135,7 +135,7 @@ def elsewhere(shop: Core) -> Iterator[Target]:
     """Another database that reads the first by foreign tables."""
     target = shop.target
     if not target.value("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw')"):
-        pytest.skip(f"PostgreSQL {target.server.major} has no postgres_fdw here (the wheel has no contrib)")
+        pytest.skip(reason=f"PostgreSQL {target.server.major} has no postgres_fdw here (the wheel has no contrib)")
     other = new_database(target.server)
     _lead_to(other, target)
     yield other

@@ -77,7 +77,7 @@ def archived() -> Iterator[Archived]:
     """A server with a stanza, and one full backup that later ones build on."""
     major = known_major()
     if isinstance(major, str):
-        pytest.skip(major)
+        pytest.skip(reason=major)
     # With whole pages in the WAL, as is usual: then other databases are left out of what is recovered.
     with Archived(major, {"full_page_writes": "on"}) as there:
         there.server.create_database(BYSTANDER)
@@ -248,12 +248,12 @@ def test_a_server_that_pgbackrest_does_not_know_yet_is_refused_in_those_words(tm
     """On the newest one there is, until the distribution's pgbackrest has caught up with it."""
     major = known_major()
     if isinstance(major, str):
-        pytest.skip(major)
+        pytest.skip(reason=major)
     there = Archived(MAJORS[-1])
     try:
         there.prepare()
         if there.knows_the_server():
-            pytest.skip(f"this pgbackrest knows PostgreSQL {MAJORS[-1]}")
+            pytest.skip(reason=f"this pgbackrest knows PostgreSQL {MAJORS[-1]}")
         said = r"does not know the server's version of PostgreSQL(.|\n)*newer pgbackrest(.|\n)*backup_engine: pg_dump"
         with pytest.raises(StanzaRefused, match=said):
             looked(there, Target(there.server, "postgres"), tmp_path)

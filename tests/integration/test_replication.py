@@ -172,7 +172,7 @@ def test_a_standby_receives_every_row_there_and_back(sample: Target) -> None:
     try:
         server = sample.server.standby(settings=sample.server.settings).start()
     except ServerError as error:
-        pytest.skip(f"no standby can be made here: {error}")
+        pytest.skip(reason=f"no standby can be made here: {error}")
     try:
         standby = Target(server, sample.name)
         core = Core(sample, sample_values())

@@ -19,7 +19,9 @@ from ansible_collections.dbops.multischema.plugins.plugin_utils.slices import Sl
 from tests.integration.core import Core
 from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, require_same, state
-from tests.integration.placements import SHOP, SHOP_SQL
+from tests.integration.head_start import moved
+from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL
+from tests.integration.playbooks import Playbooks
 
 PASSING = [f"passing_{n}" for n in range(12)]
 _THERE = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'multischema_gone_%' ORDER BY 1"
@@ -223,6 +225,24 @@ def test_killed_before_each_message_of_the_end(empty: Target) -> None:
         require_same(before, state(empty))
     assert left == {0, 1, 2}
     require_same(before, state(empty))
+
+
+@pytest.mark.playbook
+@pytest.mark.majors(18)
+def test_the_playbook_says_what_a_rollback_that_was_cut_off_has_left_and_drops_it(playbooks: Playbooks) -> None:
+    target, core = playbooks.target, moved(playbooks)
+    undone(core)
+    core.expire_lease()
+    names = sorted(f"multischema_gone_{name}" for name in SAMPLE_TARGETS)
+    wanted = [f"DROP SCHEMA {name};" for name in names]
+    announced = playbooks.run("rollback", "--diff", check=True).ok().diffs()
+    assert [line for text in announced for line in text.splitlines() if "SCHEMA" in line] == wanted
+    assert target.rows(_THERE) == [(name,) for name in names]
+    again = playbooks.run("phase1", "--diff", check=True).ok().diffs()
+    assert [line for text in again for line in text.splitlines() if line.startswith("DROP")] == wanted
+    playbooks.run("rollback").ok()
+    assert target.rows(_THERE) == []
+    assert target.value(f"SELECT to_regnamespace('{JOURNAL}')") is None
 
 
 def test_what_is_put_there_meanwhile_is_not_lost(shop: Core) -> None:

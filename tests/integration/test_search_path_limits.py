@@ -25,7 +25,7 @@ def shop(empty: Target) -> Iterator[Shop]:
 def test_the_schema_of_an_extension_stays_on_the_path_and_its_loss_is_warned_of(shop: Shop, extension: str) -> None:
     target = shop.target
     if not target.value("SELECT count(*) FROM pg_available_extensions WHERE name = %s", (extension,)):
-        pytest.skip(f"{extension} is not installed with PostgreSQL {target.server.major} here")
+        pytest.skip(reason=f"{extension} is not installed with PostgreSQL {target.server.major} here")
     values = {"citext": ("citext", "'BOB'", "x = 'bob'"), "vector": ("vector(2)", "'[1,2]'", "x <-> '[1,2]' = 0")}
     of_type, value, condition = values[extension]
     target.execute(

@@ -41,7 +41,7 @@ class Pool:
     def get(self, major: int) -> Server:
         """Running; skips where that version is not installed."""
         if find_binaries(major) is None:
-            pytest.skip(f"PostgreSQL {major} is not installed here (tests/support/servers.py says how to get it)")
+            pytest.skip(reason=f"PostgreSQL {major} is not installed here (tests/support/servers.py says how to get it)")
         if major not in self._servers:
             self._servers[major] = start(major)
         return self._servers[major].start()

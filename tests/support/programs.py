@@ -14,4 +14,4 @@ def require_age() -> None:
         return
     if os.geteuid() == 0 and shutil.which("apt-get") is not None:
         pytest.fail("the program age is missing, which tests/support/setup.sh servers installs")
-    pytest.skip("the program age is not installed (apt-get install age)")
+    pytest.skip(reason="the program age is not installed (apt-get install age)")

@@ -295,7 +295,9 @@ def test_a_rule_that_wins_once_is_no_shadow() -> None:
 # --- targets ---
 
 
-@pytest.mark.parametrize("name", ["pg_catalog", "pg_toast", "pg_x", "information_schema", "multischema_journal", "public"])
+@pytest.mark.parametrize(
+    "name", ["pg_catalog", "pg_toast", "pg_x", "information_schema", "multischema_journal", "multischema_gone_x", "public"]
+)
 def test_a_reserved_schema_cannot_be_a_target(name: str) -> None:
     finding = one(noticed(shop("a"), configuration({name: "*"})), "reserved_target")
     assert (finding.object, finding.severity, finding.acceptable) == (name, "refuse", False)

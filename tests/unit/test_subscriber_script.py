@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.dbops.multischema.plugins.module_utils.catalog import Publication
 from ansible_collections.dbops.multischema.plugins.plugin_utils.subscriber_script import BACK, THERE, subscriber_scripts
 from tests.unit import builders as b
-from tests.unit.builders import catalog, oid, plan, table
+from tests.unit.builders import catalog, configuration, oid, plan, table
 
 
 def publication(**values: Any) -> Publication:
@@ -51,6 +53,16 @@ def test_the_journal_s_tables_are_made_only_where_all_tables_are_published() -> 
     everything = scripts("a", published=publication(all_tables=True))
     assert "CREATE TABLE IF NOT EXISTS multischema_journal.step" in everything[THERE]
     assert "--   DROP SCHEMA multischema_journal CASCADE;" in everything[BACK]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\n\n"])
+def test_no_name_of_a_schema_ends_the_comment_of_what_may_be_dropped(end: str) -> None:
+    hostile = f"tenant;{end}DROP TABLE x;"
+    seen = catalog(table("a"), publications=(publication(tables=(oid("a"),)),))
+    script = subscriber_scripts(plan(seen, configuration({hostile: "*"})))[BACK]
+    tail = script[script.index("-- When nothing of others") :]
+    assert "multischema_gone_tenant" in tail
+    assert [line for line in tail.splitlines() if not line.startswith("--")] == []
 
 
 def test_no_name_ends_the_string_or_the_comment() -> None:
