@@ -31,14 +31,10 @@ def _lockable(catalog: Catalog, table: Table) -> bool:
     return bool(mine & {"UPDATE", "DELETE", "TRUNCATE", "MAINTAIN"})
 
 
-def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table], views: Iterable[Name] = ()) -> Iterator[str]:
-    """One ``LOCK TABLE`` for a list of roots, which recurses to their partitions and children.
-
-    :param views: over these tables, to be locked before them.
-    """
+def lock_statement(catalog: Catalog, schema: str, tables: Iterable[Table]) -> Iterator[str]:
+    """One ``LOCK TABLE`` for a list of roots, which recurses to their partitions and children."""
     names = [Name(schema, table.name) for table in tables if _lockable(catalog, table)]
     if names:
-        names = [*views, *names]
         yield statement("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", comma(names))
 
 
@@ -61,11 +57,12 @@ class Return:
     def statements(self, catalog: Catalog) -> tuple[str, ...]:
         """The SQL, in order.
 
-        A reader locks the view and then the table behind it, and so does this: the other way round each would wait for the
-        other, until ``lock_timeout`` ends it.
+        A reader locks the view and then the tables behind it, and so does this: the other way round each would wait for the
+        other, until ``lock_timeout`` ends it. All views of a tree come first, and by ``DROP VIEW``, which locks nothing but
+        the view: ``LOCK TABLE`` of a view locks the tables behind it as well, those of other views of the tree among them.
         """
-        undo = [*lock_statement(catalog, self.target, _roots(self.tables), [Name(self.source, name) for name in self.views])]
-        undo += [statement("DROP VIEW {}", Name(self.source, name)) for name in self.views]
+        undo = [statement("DROP VIEW {}", comma(Name(self.source, name) for name in self.views))] if self.views else []
+        undo += lock_statement(catalog, self.target, _roots(self.tables))
         for publication, name in self.publications:
             undo.append(statement("ALTER PUBLICATION {} DROP TABLE ONLY {}", Name(publication), Name(self.target, name)))
         for table in self.tables:

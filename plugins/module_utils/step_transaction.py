@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,19 +11,19 @@ from ansible_collections.dbops.multischema.plugins.module_utils.catalog import T
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step
 
 PER_MEMBER_MS = 2  # what locking one more member of a tree may take without anyone being in front
-LOCK = "LOCK TABLE "
+LOCKING = ("LOCK TABLE ", "DROP VIEW ")  # what a step begins with, and what waits for others
 
 
 @dataclass(frozen=True)
 class StepTransaction:
     """What surrounds the statements of a step.
 
-    ``lock_timeout`` counts for each lock, so a list of tables is locked by one statement that has a limit as a whole. It
-    stays on for what comes behind: an owned sequence is a second lock that ``LOCK TABLE`` cannot take.
+    ``lock_timeout`` counts for each lock, so a list of tables, or of views, is locked by one statement that has a limit as
+    a whole. It stays on for what comes behind: an owned sequence is a second lock that ``LOCK TABLE`` cannot take.
 
     :param work: the step's ``do`` or ``undo``.
     :param members: how many objects the step moves.
-    :param locked: how many tables ``LOCK TABLE`` locks, and on the way back views in front of them.
+    :param locked: how many tables or views one statement locks.
     """
 
     work: Sequence[str]
@@ -32,7 +33,11 @@ class StepTransaction:
 
     @property
     def _limited(self) -> bool:
-        return self.locked > 1 and bool(self.work) and self.work[0].startswith(LOCK)
+        return self.locked > 1 and bool(self._first)
+
+    @property
+    def _first(self) -> list[str]:
+        return list(itertools.takewhile(lambda text: text.startswith(LOCKING), self.work))
 
     @property
     def limits(self) -> list[str]:
@@ -44,15 +49,13 @@ class StepTransaction:
 
     @property
     def locking(self) -> list[str]:
-        """What takes the locks, where that is a statement of its own, and ends the limit for it."""
-        if not self.work or not self.work[0].startswith(LOCK):
-            return []
-        return [self.work[0], *(["SET LOCAL statement_timeout = 0"] if self._limited else [])]
+        """What takes the locks, where those are statements of their own, and ends the limit for them."""
+        return [*self._first, *(["SET LOCAL statement_timeout = 0"] if self._limited else [])]
 
     @property
     def rest(self) -> list[str]:
         """The work itself."""
-        return list(self.work[1:] if self.locking else self.work)
+        return list(self.work[len(self._first) :])
 
     @property
     def statements(self) -> list[str]:
@@ -62,11 +65,11 @@ class StepTransaction:
 
 def of_step(step: Step, undo: bool, lock_timeout_ms: int) -> StepTransaction:
     """The transaction that does or undoes a step."""
-    locked = sum(1 + (undo and member.view) for member in step.members if member.kind in TABLE_KINDS)
+    locked = sum(member.kind in TABLE_KINDS for member in step.members)
     return StepTransaction(step.undo if undo else step.do, len(step.members), locked, lock_timeout_ms)
 
 
 def of_plain_step(step: Mapping[str, Any], undo: bool, lock_timeout_ms: int) -> StepTransaction:
     """The same, of a step in the form that a plan file has it in."""
-    locked = sum(1 + (undo and member["view"]) for member in step["members"] if member["kind"] in TABLE_KINDS)
+    locked = sum(member["kind"] in TABLE_KINDS for member in step["members"])
     return StepTransaction(step["undo" if undo else "do"], len(step["members"]), locked, lock_timeout_ms)

@@ -77,7 +77,7 @@ class Simulation:
             (rf"CREATE VIEW {pair} (?:WITH \(.*?\) )?AS SELECT \* FROM {pair}", self._create_view),
             (rf"ALTER VIEW {pair} OWNER TO {NAME}", self._require_view),
             (rf"(?:GRANT|REVOKE) {word}(?:, {word})* ON {pair} (?:TO|FROM) .*", self._require_view),
-            (rf"DROP VIEW {pair}", self._drop_view),
+            (r"DROP VIEW (.*)", self._drop_views),
         ]
 
     def _relation(self, schema: str, name: str) -> Relation | None:
@@ -137,7 +137,7 @@ class Simulation:
         for schema, name in zip(parts[::2], parts[1::2], strict=True):
             there = self._relation(schema, name)
             assert there is not None, f"{schema}.{name} does not exist"
-            assert there.kind in ("r", "p", "v"), f"{schema}.{name} cannot be locked"
+            assert there.kind in ("r", "p"), f"{schema}.{name} cannot be locked"
 
     def _move(self, schema: str, name: str, to: str) -> None:
         schema, name, to = _bare(schema), _bare(name), _bare(to)
@@ -200,10 +200,15 @@ class Simulation:
         assert there is not None, f"{schema}.{name} does not exist"
         assert there.kind == "v", f"{schema}.{name} is not a view"
 
+    def _drop_views(self, names: str) -> None:
+        parts = _names(names)
+        for schema, name in zip(parts[::2], parts[1::2], strict=True):
+            self._drop_view(schema, name)
+
     def _drop_view(self, schema: str, name: str) -> None:
-        self._require_view(schema, name)
-        there = self._relation(_bare(schema), _bare(name))
-        assert there is not None
+        there = self._relation(schema, name)
+        assert there is not None, f"{schema}.{name} does not exist"
+        assert there.kind == "v", f"{schema}.{name} is not a view"
         assert not [v for v in self.catalog.views if there.oid in v.reads], f"other views read {name}"
         self.catalog = replace(
             self.catalog,

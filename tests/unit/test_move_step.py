@@ -36,8 +36,8 @@ def test_one_table_with_a_view() -> None:
         "GRANT SELECT ON public.orders TO web",
     )
     assert step.undo == (
-        "LOCK TABLE public.orders, tenant.orders IN ACCESS EXCLUSIVE MODE",  # the view first, as readers do
-        "DROP VIEW public.orders",
+        "DROP VIEW public.orders",  # the view first, as readers do
+        "LOCK TABLE tenant.orders IN ACCESS EXCLUSIVE MODE",
         "ALTER TABLE tenant.orders SET SCHEMA public",
     )
 
@@ -58,10 +58,9 @@ def test_a_tree_is_locked_by_its_root_and_moves_root_first() -> None:
         "ALTER TABLE public.orders_1 SET SCHEMA tenant",
         "ALTER TABLE public.orders_2 SET SCHEMA tenant",
     )
-    assert step.undo[1:] == (
-        "DROP VIEW public.orders",
-        "DROP VIEW public.orders_1",
-        "DROP VIEW public.orders_2",
+    assert step.undo == (
+        "DROP VIEW public.orders, public.orders_1, public.orders_2",
+        "LOCK TABLE tenant.orders IN ACCESS EXCLUSIVE MODE",
         "ALTER TABLE tenant.orders SET SCHEMA public",
         "ALTER TABLE tenant.orders_1 SET SCHEMA public",
         "ALTER TABLE tenant.orders_2 SET SCHEMA public",
@@ -71,7 +70,10 @@ def test_a_tree_is_locked_by_its_root_and_moves_root_first() -> None:
 def test_every_root_of_a_family_is_locked() -> None:
     step = build(table("father"), table("mother"), table("child", parents=["father", "mother"]))
     assert step.do[0] == "LOCK TABLE public.father, public.mother IN ACCESS EXCLUSIVE MODE"
-    assert step.undo[0] == "LOCK TABLE public.father, public.mother, public.child, tenant.father, tenant.mother IN ACCESS EXCLUSIVE MODE"
+    assert step.undo[:2] == (
+        "DROP VIEW public.father, public.mother, public.child",
+        "LOCK TABLE tenant.father, tenant.mother IN ACCESS EXCLUSIVE MODE",
+    )
 
 
 def test_a_table_whose_parent_is_elsewhere_is_a_root_of_its_own() -> None:
@@ -179,8 +181,8 @@ def test_names_are_quoted_wherever_they_stand() -> None:
         'CREATE VIEW "Old"."x""; --" WITH (security_invoker=true) AS SELECT * FROM "New"."x""; --"',
     )
     assert step.undo == (
-        'LOCK TABLE "Old"."x""; --", "New"."x""; --" IN ACCESS EXCLUSIVE MODE',
         'DROP VIEW "Old"."x""; --"',
+        'LOCK TABLE "New"."x""; --" IN ACCESS EXCLUSIVE MODE',
         'ALTER PUBLICATION "Big One" DROP TABLE ONLY "New"."x""; --"',
         'ALTER TABLE "New"."x""; --" SET SCHEMA "Old"',
         'ALTER STATISTICS "New"."S x" SET SCHEMA "Old"',

@@ -43,9 +43,19 @@ def test_a_tree_has_a_limit_for_all_its_locks_together_which_ends_with_them() ->
 
 def test_what_is_undone_is_the_undo() -> None:
     statements = of_step(move(TABLE), True, 50).statements
-    assert statements[2] == "SET LOCAL statement_timeout = 56", "the view and the table are two locks"
-    assert statements[3] == "LOCK TABLE public.orders, tenant.orders IN ACCESS EXCLUSIVE MODE"
-    assert statements[-2] == "ALTER TABLE tenant.orders SET SCHEMA public"
+    assert statements[2] == "DROP VIEW public.orders"
+    assert statements[3] == "LOCK TABLE tenant.orders IN ACCESS EXCLUSIVE MODE"
+    assert statements[4] == "ALTER TABLE tenant.orders SET SCHEMA public"
+
+
+def test_of_a_tree_the_views_have_the_limit_and_the_tables_have_it() -> None:
+    step = move(*TREE)
+    assert of_step(step, True, 50).statements[2:6] == [
+        f"SET LOCAL statement_timeout = {50 + 2 * len(step.members)}",
+        "DROP VIEW public.events, public.events_1",
+        "LOCK TABLE tenant.events IN ACCESS EXCLUSIVE MODE",
+        "SET LOCAL statement_timeout = 0",
+    ]
 
 
 def test_what_cannot_be_locked_has_only_the_limit_for_each_lock() -> None:
