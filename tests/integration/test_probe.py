@@ -32,17 +32,19 @@ def test_what_the_probe_measures_behind_a_blocker_is_what_a_reader_notices(shop:
     shop.values = {"schemas": [{"name": "sales"}], "placement": [{"schema": "sales", "tables": ["orders"]}], "unplaced": "keep"}
     with Reader(target, "public", "orders") as reader:
         with blocker(target, "SELECT 'who reads' FROM orders LIMIT 1") as (_, connection):
+            began = time.monotonic()
             work = Background(lambda: shop.said.append(shop.apply().progress.stall_summary()))
-            wait_for_an_attempt(target, 1.0)
+            wait_for_an_attempt(target, 3.0)
             assert work.is_alive()
             busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dbops.multischema probe' AND state <> 'idle'"
             samples = [target.value(busy) for _ in range(20)]
+            stood_ms = (time.monotonic() - began) * 1000
             connection.rollback()
         work.finish()
     longest_ms, on = target.rows(STALL)[0]
     assert on == "public.orders"
-    assert 30 <= longest_ms < 1000, "it waits for one attempt, and not for the blocker, which stays longer than a second"
-    assert abs(longest_ms - reader.longest_s * 1000) < 500
+    assert 30 <= longest_ms < stood_ms / 2, "it waits for one attempt, and not for the blocker"
+    assert abs(longest_ms - reader.longest_s * 1000) < stood_ms / 2
     assert reader.errors == []
     assert samples.count(0) >= 5, "the probe is at work all the time"
     assert f"Longest stall of a reader {longest_ms:.0f} ms on public.orders, of " in shop.said[-1]

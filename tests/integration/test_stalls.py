@@ -55,21 +55,22 @@ def applying(core: Core) -> Iterator[list[BaseException]]:
 
 def test_a_reader_behind_a_blocker_waits_for_an_attempt_and_not_for_the_blocker(empty: Target) -> None:
     core = tables(empty, 1)
+    stood_s = 3.0
     with Reader(empty, "public", "t01") as reader, applying(core), blocker(empty, "SELECT * FROM t01"):
-        time.sleep(3.0)
+        time.sleep(stood_s)
         assert not [step for step in journaled(empty) if step["kind"] == "move_tables"]
     assert reader.errors == []
-    assert reader.longest_s < 1.0, "readers wait 50 ms at most, and this machine may be busy; the blocker stood for 3 s"
+    assert reader.longest_s < stood_s / 2, "a reader waits for one attempt, which is 50 ms and what a busy machine adds"
     assert disagreements(empty, ["tenant"]) == []
 
 
 def test_a_blocker_on_the_last_table_keeps_no_other_waiting(empty: Target) -> None:
-    core = tables(empty, 20)
+    core, stood_s = tables(empty, 20), 3.0
     with Reader(empty, "public", "t01") as reader, applying(core), blocker(empty, "UPDATE t20 SET body = 'mine'"):
         wait_until(lambda: len([s for s in journaled(empty) if s["kind"] == "move_tables"]) == 19, "the others have moved")
-        time.sleep(2.0)
+        time.sleep(stood_s)
     assert reader.errors == []
-    assert reader.longest_s < 1.0
+    assert reader.longest_s < stood_s / 2
     assert core.left() == []
 
 
@@ -86,10 +87,10 @@ def test_a_tree_is_locked_within_one_limit_and_not_within_one_for_each_member(em
         with applying(core):
             wait_until(lambda: empty.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0, "the run waits for a lock")
             for connection in connections:
-                time.sleep(0.5)
+                time.sleep(0.7)
                 connection.rollback()
     assert reader.errors == []
-    assert reader.longest_s < 2.0, "the limits of the members have added up; together the blockers stood for 3 s"
+    assert reader.longest_s < len(connections) * 0.7 / 2, "the limits of the members have added up"
     assert disagreements(empty, ["tenant"]) == []
 
 
