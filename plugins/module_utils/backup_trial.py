@@ -83,7 +83,7 @@ def run_trial(directory: Path, options: Mapping[str, Any], live: ConnectionSetti
 
     :param options: of the module.
     :param live: the database that it is a backup of; it need not be there any more.
-    :returns: plain data: ``manifest``'s name, the verdict, whether anything was written.
+    :returns: plain data: ``manifest``'s name, the verdict, whether anything was written, and ``notes``.
     """
     manifest = read_backup(directory)
     figures = Figures(progress, manifest)
@@ -91,7 +91,13 @@ def run_trial(directory: Path, options: Mapping[str, Any], live: ConnectionSetti
         trial = make_trial(manifest, options, live, figures, watch)
         judged, changed = verify(directory, options["method"], trial, again=options["again"], hashed=figures.hashed)
     assert judged.verdict is not None  # noqa: S101  that is what verify is for
-    return {"changed": changed, "name": judged.name, "verdict": asdict(judged.verdict), "database": judged.database.name}
+    return {
+        "changed": changed,
+        "name": judged.name,
+        "verdict": asdict(judged.verdict),
+        "database": judged.database.name,
+        "notes": trial.notes if trial else [],
+    }
 
 
 def make_trial(manifest: Manifest, options: Mapping[str, Any], live: ConnectionSettings, figures: Figures, watch: Watch) -> Trial | None:

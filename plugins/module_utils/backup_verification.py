@@ -7,12 +7,11 @@ an error (`SurroundingsFailed`), and the manifest stays as it is.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ansible_collections.dbops.multischema.plugins.module_utils import schema_text
@@ -29,7 +28,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.content import Content, compare_content
 from ansible_collections.dbops.multischema.plugins.module_utils.copy_reader import read_copy
-from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import creation, recorded_shape, removal
+from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import recorded_shape
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.globals_script import for_a_scratch_server, is_complete
 from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza
@@ -42,10 +41,10 @@ from ansible_collections.dbops.multischema.plugins.module_utils.restoring import
     SurroundingsFailed,
 )
 from ansible_collections.dbops.multischema.plugins.module_utils.schema_digest import schema_digest
+from ansible_collections.dbops.multischema.plugins.module_utils.scratch_database import scratch_database
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import ScratchServer
 from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 
-SCRATCH = "multischema_scratch_"
 MOST_DIFFERENCES = 20
 
 
@@ -58,6 +57,7 @@ class Trial:
     :param scratch_settings: a database of a named server instead; a new database is made beside it.
     :param read: is told how many restored tables have been read, and of how many.
     :param doing: is told what is done with a physical backup, and how much of it in percent.
+    :param notes: where it is written what a person should know besides.
     """
 
     restoring: Restoring
@@ -65,6 +65,7 @@ class Trial:
     scratch_settings: ConnectionSettings | None = None
     read: Callable[[int, int], None] | None = None
     doing: Callable[[str, float], None] = lambda _doing, _percent: None
+    notes: list[str] = field(default_factory=list)
 
 
 def verify(
@@ -197,7 +198,8 @@ def recovered(manifest: Manifest, trial: Trial, target: RecoveryTarget) -> Itera
 def _scratch(directory: Path, manifest: Manifest, trial: Trial) -> Iterator[tuple[ConnectionSettings, str]]:
     """An empty database, and where it is in words; gone afterwards."""
     if trial.scratch_settings is not None:
-        with scratch_database(trial.scratch_settings, manifest) as settings:
+        with scratch_database(trial.scratch_settings, recorded_shape(manifest.extra)) as (settings, dropped):
+            trial.notes.extend(f"What an earlier trial had left was dropped: the database {name}." for name in dropped)
             yield settings, f"a database of its own at {trial.scratch_settings.label.rpartition('/')[0]}"
         return
     shape = recorded_shape(manifest.extra)
@@ -208,7 +210,7 @@ def _scratch(directory: Path, manifest: Manifest, trial: Trial) -> Iterator[tupl
     with ScratchServer(trial.restoring.tools.program, trial.scratch_directory, shape.first_role) as server:
         with Database(server.settings("postgres"), "scratch") as database:
             _make_roles(database, roles, shape.first_role)
-        with scratch_database(server.settings("postgres"), manifest) as settings:
+        with scratch_database(server.settings("postgres"), shape) as (settings, _):
             yield settings, f"a throwaway server on {socket.gethostname()}"
 
 
@@ -218,29 +220,6 @@ def _make_roles(database: Database, script: str, first_role: str) -> None:
             database.execute(text)
         except ServerRefused as error:
             raise RestoreFailed(f"roles cannot be restored: {error.found} ({text.split(' PASSWORD ')[0][:200]})") from error
-
-
-@contextlib.contextmanager
-def scratch_database(settings: ConnectionSettings, manifest: Manifest) -> Iterator[ConnectionSettings]:
-    """A new database on a server, dropped afterwards.
-
-    :param settings: another database of that server, as a role that may create databases.
-    :raises SurroundingsFailed: when it cannot be made.
-    """
-    name = SCRATCH + secrets.token_hex(6)
-    with Database(settings, "scratch") as database:
-        try:
-            database.execute(creation(name, recorded_shape(manifest.extra)))
-        except ServerRefused as error:
-            raise SurroundingsFailed(
-                f"No scratch database can be made at {settings.label}: {error.found}",
-                "The backup is restored into one of the same encoding and locale as the original.",
-                "Give the role CREATEDB, install the locale on that machine, or name another server in backup_scratch_url.",
-            ) from error
-        try:
-            yield settings.in_database(name)
-        finally:
-            database.execute(removal(name))
 
 
 def require_room(directory: Path, size: int) -> None:

@@ -14,8 +14,9 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, TypeVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
@@ -24,6 +25,9 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Mu
 PREFIX = "multischema-scratch-"
 LOCK = "lock"
 SERVER_USER = "postgres"  # whom root lets the server run as
+SOCKET = "s"  # in its directory: the socket's directory, or a link to it
+SOCKETS = Path("/tmp")  # noqa: S108  each in a directory of its own with a name that nothing has, for its owner alone
+SOCKETS_PREFIX = "multischema-socket-"
 SOCKET_PATH_MOST = 90  # bytes; a Unix socket's path may have 107, its name takes some
 START_S = 120
 SETTINGS = {
@@ -77,7 +81,7 @@ class ScratchServer:
         if self.directory is not None:
             _stop(self.directory, self._program, self._identity)
             shutil.rmtree(self.directory, ignore_errors=True)
-        if self._socket is not None:
+        if self._socket is not None:  # outside of it, maybe
             shutil.rmtree(self._socket, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
@@ -109,9 +113,7 @@ class ScratchServer:
                 "Set backup_scratch_directory to a directory that can be written to, with room for the whole database.",
             ) from error
         self._lock = _take_lock(self.directory)
-        short = len(str(self.directory).encode()) < SOCKET_PATH_MOST
-        self._socket = self.directory / "s" if short else Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
-        self._socket.mkdir(mode=0o700, exist_ok=True)
+        self._socket = _make_socket_directory(self.directory)
         self._own(self.directory, self._socket)
         self._fill()
         self._start()
@@ -206,6 +208,26 @@ def _take_lock(directory: Path) -> Any:
     return stream
 
 
+def _make_socket_directory(directory: Path) -> Path:
+    """In the server's own, or where that path would be too long for a socket, in a short one that a link leads to."""
+    inside = directory / SOCKET
+    if len(str(directory).encode()) < SOCKET_PATH_MOST:
+        inside.mkdir(mode=0o700)
+        return inside
+    outside = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX, dir=SOCKETS))
+    inside.symlink_to(outside)
+    return outside
+
+
+def _remove_socket_directory(directory: Path, owners: Collection[int]) -> None:
+    """One that lies outside of the server's own; only what looks like one and belongs to us."""
+    with contextlib.suppress(OSError):
+        outside = Path(os.readlink(directory / SOCKET))
+        about = outside.lstat()
+        if outside.parent == SOCKETS and outside.name.startswith(SOCKETS_PREFIX) and about.st_uid in owners and S_ISDIR(about.st_mode):
+            shutil.rmtree(outside, ignore_errors=True)
+
+
 def remove_abandoned(parent: Path, program: Callable[[str], str]) -> None:
     """Stop and remove the scratch servers of runs that were killed."""
     identity = server_identity()
@@ -213,10 +235,10 @@ def remove_abandoned(parent: Path, program: Callable[[str], str]) -> None:
     with contextlib.suppress(OSError):
         for entry in sorted(os.scandir(parent), key=lambda e: e.name):
             if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False) and entry.stat().st_uid in owners:
-                _remove_if_abandoned(Path(entry.path), program, identity)
+                _remove_if_abandoned(Path(entry.path), program, identity, owners)
 
 
-def _remove_if_abandoned(directory: Path, program: Callable[[str], str], identity: Mapping[str, Any]) -> None:
+def _remove_if_abandoned(directory: Path, program: Callable[[str], str], identity: Mapping[str, Any], owners: Collection[int]) -> None:
     try:
         descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
@@ -228,4 +250,5 @@ def _remove_if_abandoned(directory: Path, program: Callable[[str], str], identit
     finally:
         os.close(descriptor)
     _stop(directory, program, identity)
+    _remove_socket_directory(directory, owners)
     shutil.rmtree(directory, ignore_errors=True)

@@ -119,13 +119,13 @@ def work(door: Door) -> dict[str, Any]:
         return {"changed": False, "running": True, "job": str(job), "figures": state.figures}
     forget(job)
     assert state.result is not None  # noqa: S101  what has ended without a result has raised
-    return {**state.result, "notes": _note(door, state.result) if state.result["changed"] else []}
+    return {**state.result, "notes": [*state.result["notes"], *_note(door, state.result)]}
 
 
 def _note(door: Door, result: Any) -> list[str]:
     """Write the verdict into the journal, where there is one. :returns: why not, where there is and it could not be."""
     verdict = result["verdict"]
-    if verdict["method"] != BY_RESTORE:
+    if verdict["method"] != BY_RESTORE or not result["changed"]:
         return []
     try:
         with door.connect("verification") as database:
