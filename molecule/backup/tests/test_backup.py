@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import Manifest, parse_manifest
 from tests.integration.databases import Target
 from tests.lab import Host
+from tests.lab.backups import endings, found, manifest
 from tests.lab.configure import temporary_directory
 from tests.lab.pictures import FIRST, database_differences, recall, take
 from tests.lab.testinfra_hosts import WRITERS
 
 testinfra_hosts = WRITERS
-
-
-def found(host: Host, scenario: str, *words: str) -> list[str]:
-    """What lies among the scenario's backups."""
-    return host.exec("find", f"{temporary_directory(scenario)}/backups", *words).split()
-
-
-def manifest(host: Host, scenario: str) -> Manifest:
-    """Of the one backup that there is."""
-    paths = found(host, scenario, "-name", "manifest.json")
-    assert len(paths) == 1, paths
-    return parse_manifest(host.exec("cat", paths[0]).encode())
 
 
 def test_it_was_restored_and_everything_was_there(lab_host: Host, scenario: str, database: Target) -> None:
@@ -32,6 +20,13 @@ def test_it_was_restored_and_everything_was_there(lab_host: Host, scenario: str,
     rows = {table.name: table.rows for table in said.content.tables}
     assert rows["students"] == database.value("SELECT count(*) FROM students") > 0
     assert said.server_version_num // 10000 == lab_host.release.postgres
+
+
+def test_it_is_compressed_by_the_best_that_pg_dump_has(lab_host: Host, scenario: str) -> None:
+    """Debian 12's has only gzip; and the files are what the manifest says."""
+    method, ending = {15: ("gzip:6", ".gz"), 17: ("zstd:3", ".zst")}[lab_host.release.postgres]
+    said = manifest(lab_host, scenario)
+    assert (said.compression, endings(said)) == (method, {ending})
 
 
 def test_nobody_else_may_read_it(lab_host: Host, scenario: str) -> None:

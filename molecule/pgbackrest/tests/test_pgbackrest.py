@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PGBACKREST, Manifest, parse_manifest
+from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PGBACKREST, Manifest
 from tests.integration.databases import Target
-from tests.lab import Host
+from tests.lab import Host, backups
 from tests.lab.configure import temporary_directory
 from tests.lab.pictures import target
 from tests.lab.testinfra_hosts import WRITERS
@@ -17,9 +17,7 @@ testinfra_hosts = WRITERS
 @pytest.fixture
 def manifest(lab_host: Host, scenario: str) -> Manifest:
     """Of the one backup that there is."""
-    paths = lab_host.exec("find", f"{temporary_directory(scenario)}/backups", "-name", "manifest.json").split()
-    assert len(paths) == 1, paths
-    return parse_manifest(lab_host.exec("cat", paths[0]).encode())
+    return backups.manifest(lab_host, scenario)
 
 
 def test_it_was_recovered_and_everything_was_there(manifest: Manifest, lab_host: Host, database: Target) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.databases import Target
 from tests.lab import Host
+from tests.lab.backups import endings, manifest
 from tests.lab.pictures import target
 from tests.lab.testinfra_hosts import WRITERS
 
@@ -35,3 +36,11 @@ def test_what_was_lost_is_there_again_and_the_loser_is_kept(database: Target, ke
 def test_nothing_of_the_restore_is_left(lab_host: Host, database: Target) -> None:
     """No database that was being restored."""
     assert lab_host.server.rows(f"SELECT datname FROM pg_database WHERE datname ~ '^{database.name}_restoring'") == []
+
+
+def test_it_came_from_a_backup_that_was_compressed_as_asked_for(lab_host: Host, scenario: str) -> None:
+    """By lz4 where pg_dump has that."""
+    method, ending = {15: ("gzip:1", ".gz"), 17: ("lz4", ".lz4")}[lab_host.release.postgres]
+    said = manifest(lab_host, scenario)
+    assert (said.compression, endings(said)) == (method, {ending})
+    assert said.proved
