@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from stat import S_ISDIR
 from typing import Any, TypeVar
 
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
@@ -223,9 +222,8 @@ def _remove_socket_directory(directory: Path, owners: Collection[int]) -> None:
     """One that lies outside of the server's own; only what looks like one and belongs to us."""
     with contextlib.suppress(OSError):
         outside = Path(os.readlink(directory / SOCKET))
-        about = outside.lstat()
-        if outside.parent == SOCKETS and outside.name.startswith(SOCKETS_PREFIX) and about.st_uid in owners and S_ISDIR(about.st_mode):
-            shutil.rmtree(outside, ignore_errors=True)
+        if outside.parent == SOCKETS and outside.name.startswith(SOCKETS_PREFIX) and outside.lstat().st_uid in owners:
+            shutil.rmtree(outside, ignore_errors=True)  # of a link or a file nothing
 
 
 def remove_abandoned(parent: Path, program: Callable[[str], str]) -> None:

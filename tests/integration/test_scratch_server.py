@@ -112,7 +112,7 @@ def test_where_the_path_is_too_long_for_a_socket_nothing_of_a_killed_run_stays_e
 def test_a_link_that_leads_to_something_else_takes_nothing_away(server: Server, parent: Path, tmp_path: Path, kind: str) -> None:
     left = left_by_a_killed_run(server, parent)
     shutil.rmtree(left / SOCKET)
-    kept = tmp_path / "kept"
+    kept = tmp_path / f"{SOCKETS_PREFIX}kept"
     kept.mkdir()
     with tempfile.TemporaryDirectory(prefix="of-others-" if kind == "another name" else SOCKETS_PREFIX, dir=SOCKETS) as theirs:
         ours = Path(theirs) / "in it"
