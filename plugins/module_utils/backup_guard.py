@@ -9,15 +9,19 @@ may, and both refuse; they never both go on).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import ADVISORY_CLASS, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
+SETTLE_S = 3.0  # for how long a dump that begins or ends is watched
+POLL_S = 0.05
 _BACKUP, _REHEARSAL = 1, 2  # the second half of the advisory lock's key; 0 is that of a run
 _DUMPS = f"""
-SELECT a.pid, a.usename::text, COALESCE(a.application_name, ''), extract(epoch FROM now() - a.backend_start)::int, o.work
+SELECT a.pid, a.usename::text, COALESCE(a.application_name, ''), extract(epoch FROM now() - a.backend_start)::int, o.work,
+       o.work IS NOT NULL OR a.xact_start IS NOT NULL
   FROM pg_catalog.pg_stat_activity a CROSS JOIN LATERAL (
        SELECT max(l.objid::bigint) FROM pg_catalog.pg_locks l
         WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
@@ -34,6 +38,7 @@ class RunningDump:
 
     :param age_s: in seconds.
     :param work: what it has said of itself (`_BACKUP`, `_REHEARSAL`); None of a dump of somebody else's.
+    :param busy: whether it is in a transaction, or has said of itself that it is at work.
     """
 
     pid: int
@@ -41,6 +46,7 @@ class RunningDump:
     application: str
     age_s: int
     work: int | None = None
+    busy: bool = True
 
     @property
     def rehearsal(self) -> bool:
@@ -53,8 +59,18 @@ class RunningDump:
 
 
 def running_dumps(database: Database) -> list[RunningDump]:
-    """Dumps of this database. Whoever may not read others' sessions (pg_monitor) still sees backups and rehearsals of this tool."""
-    return [RunningDump(*row) for row in database.rows(_DUMPS)]
+    """Dumps of this database. Whoever may not read others' sessions (pg_monitor) still sees backups and rehearsals of this tool.
+
+    Where a dump has ended, its session outlives the program for a moment, and before its transaction it looks the same. So such
+    a one is watched until it has gone, or is at work, or has done neither for `SETTLE_S`.
+    """
+    until = time.monotonic() + SETTLE_S
+    while True:
+        found = [RunningDump(*row) for row in database.rows(_DUMPS)]
+        if not found or any(dump.busy for dump in found) or time.monotonic() > until:
+            return found
+        time.sleep(POLL_S)
+        database.execute("SELECT pg_catalog.pg_stat_clear_snapshot()")  # or a transaction would see the same again
 
 
 def announce_backup(database: Database) -> None:
