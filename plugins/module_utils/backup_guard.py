@@ -21,7 +21,7 @@ POLL_S = 0.05
 _BACKUP, _REHEARSAL = 1, 2  # the second half of the advisory lock's key; 0 is that of a run
 _DUMPS = f"""
 SELECT a.pid, a.usename::text, COALESCE(a.application_name, ''), extract(epoch FROM now() - a.backend_start)::int, o.work,
-       o.work IS NOT NULL OR a.xact_start IS NOT NULL
+       a.xact_start IS NOT NULL
   FROM pg_catalog.pg_stat_activity a CROSS JOIN LATERAL (
        SELECT max(l.objid::bigint) FROM pg_catalog.pg_locks l
         WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
@@ -38,7 +38,7 @@ class RunningDump:
 
     :param age_s: in seconds.
     :param work: what it has said of itself (`_BACKUP`, `_REHEARSAL`); None of a dump of somebody else's.
-    :param busy: whether it is in a transaction, or has said of itself that it is at work.
+    :param busy: whether it is in a transaction, as far as that can be seen.
     """
 
     pid: int
@@ -61,8 +61,8 @@ class RunningDump:
 def running_dumps(database: Database) -> list[RunningDump]:
     """Dumps of this database. Whoever may not read others' sessions (pg_monitor) still sees backups and rehearsals of this tool.
 
-    Where a dump has ended, its session outlives the program for a moment, and before its transaction it looks the same. So such
-    a one is watched until it has gone, or is at work, or has done neither for `SETTLE_S`.
+    A session outlives its program for a moment, and looks as it did before its transaction. So one that is in none is watched
+    until it has gone, or is in one, or has done neither for `SETTLE_S`.
     """
     until = time.monotonic() + SETTLE_S
     while True:
