@@ -39,14 +39,14 @@ class ActionModule(DatabaseAction):
             result = self.module("backup_verification", {**options, "job": result["job"]})
         verdict = result["verdict"]
         if not verdict["passed"]:
-            raise _refused(result["name"], verdict)
+            raise _refused(result)
         return {key: result[key] for key in ("changed", "name", "verdict")} | {"report": _report(result)}
 
 
-def _refused(name: str, verdict: Mapping[str, Any]) -> BackupRefused:
-    differences = "\n".join(f"  {difference}" for difference in verdict["differences"])
+def _refused(result: Mapping[str, Any]) -> BackupRefused:
+    differences = [f"  {difference}" for difference in result["verdict"]["differences"]]
     return BackupRefused(
-        f"The backup {name} was tried and is refused:\n{differences}",
+        "\n".join([f"The backup {result['name']} was tried and is refused:", *differences, *result.get("notes", [])]),
         "What is restored from it is not what the database held. That stands in its manifest now, and no preflight accepts it.",
         "Keep it until you have a better one, take a new backup (playbooks/backup.yml), and find out what has happened to this one.",
     )

@@ -30,6 +30,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.database_belongi
     read_belongings,
     setting_statements,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.database_mark import marking
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import (
     DatabaseShape,
     beside,
@@ -41,7 +42,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.program_run import Program, wait
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, role, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, role, statement
 
 TOOLS = (PG_DUMP, PG_RESTORE)
 MARK = "dbops.multischema: a scratch copy of "  # how the comment of a copy begins
@@ -181,8 +182,7 @@ def _create(original: Database, name: str, shape: DatabaseShape, belongings: Bel
 def _mark(original: Database, name: str) -> None:
     # Whoever may connect to any database must not read in it what is closed to them in the original.
     original.execute(statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", Name(name)))
-    comment = Text(f"{MARK}{original.value('SELECT current_database()')}")
-    original.execute(statement("COMMENT ON DATABASE {} IS {}", Name(name), comment))
+    original.execute(marking(name, f"{MARK}{original.value('SELECT current_database()')}"))
 
 
 def _prepare(copy: ConnectionSettings, creators: Sequence[str]) -> None:

@@ -12,11 +12,11 @@ import secrets
 from collections.abc import Iterator
 
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
+from ansible_collections.dbops.multischema.plugins.module_utils.database_mark import marked, marking
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import DatabaseShape, creation, removal
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import SurroundingsFailed
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, statement
 
 PREFIX = "multischema_scratch_"
 _NAME = re.compile(rf"{PREFIX}[0-9a-f]{{12}}\Z")
@@ -24,16 +24,10 @@ _MARK = "dbops.multischema: a trial that has not ended, locked from "  # how the
 LOCK_CLASS = 0x6D73_7363  # of the advisory lock; the other half of its key is made of the scratch database's name
 _LOCK = "SELECT pg_catalog.pg_try_advisory_lock(%s, pg_catalog.hashtext(%s))"
 _UNLOCK = "SELECT pg_catalog.pg_advisory_unlock(%s, pg_catalog.hashtext(%s))"
-_MARKED = """
-SELECT d.datname FROM pg_catalog.pg_database d
-  JOIN pg_catalog.pg_shdescription s ON s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
- WHERE s.description = %s || pg_catalog.current_database() ORDER BY 1
-"""
 
 
-def _mark(database: Database, name: str) -> None:
-    comment = _MARK + str(database.value("SELECT pg_catalog.current_database()"))
-    database.execute(statement("COMMENT ON DATABASE {} IS {}", Name(name), Text(comment)))
+def _comment(database: Database) -> str:
+    return _MARK + str(database.value("SELECT pg_catalog.current_database()"))
 
 
 def drop_abandoned(database: Database) -> list[str]:
@@ -43,8 +37,8 @@ def drop_abandoned(database: Database) -> list[str]:
     :returns: the names of those that are gone.
     """
     dropped = []
-    for (name,) in database.rows(_MARKED, (_MARK,)):
-        if _NAME.fullmatch(name) and database.value(_LOCK, (LOCK_CLASS, name)):
+    for name in marked(database, _comment(database), _NAME):
+        if database.value(_LOCK, (LOCK_CLASS, name)):
             with contextlib.suppress(ServerRefused):
                 database.execute(removal(name))
                 dropped.append(name)
@@ -73,7 +67,7 @@ def scratch_database(settings: ConnectionSettings, shape: DatabaseShape) -> Iter
                 "Give the role CREATEDB, install the locale on that machine, or name another server in backup_scratch_url.",
             ) from error
         try:
-            _mark(database, name)
+            database.execute(marking(name, _comment(database)))
             yield settings.in_database(name), dropped
         finally:
             database.execute(removal(name))

@@ -10,20 +10,16 @@ import re
 import secrets
 from collections.abc import Iterator
 
+from ansible_collections.dbops.multischema.plugins.module_utils import database_mark
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings
 from ansible_collections.dbops.multischema.plugins.module_utils.database_shape import beside, removal
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, Text, statement
+from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
 
 MARK = "dbops.multischema: a restore that has not ended, of "  # how the comment begins
 _NAME = re.compile(r".*_restoring_[0-9a-f]{8}\Z", re.DOTALL)
 _CLASS = 0x6D73_7272  # of the advisory lock; the other half of its key is made of the live database's name
-_MARKED = """
-SELECT d.datname FROM pg_catalog.pg_database d
-  JOIN pg_catalog.pg_shdescription s ON s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
- WHERE s.description = %s ORDER BY 1
-"""
 
 
 def new_name(live: str) -> str:
@@ -33,7 +29,7 @@ def new_name(live: str) -> str:
 
 def marking(name: str, live: str) -> str:
     """The statement by which it is known from now on."""
-    return statement("COMMENT ON DATABASE {} IS {}", Name(name), Text(MARK + live))
+    return database_mark.marking(name, MARK + live)
 
 
 def unmarking(name: str) -> str:
@@ -46,7 +42,7 @@ def left_behind(database: Database, live: str) -> list[str]:
 
     :param database: another database of that server.
     """
-    return [name for (name,) in database.rows(_MARKED, (MARK + live,)) if _NAME.fullmatch(name)]
+    return database_mark.marked(database, MARK + live, _NAME)
 
 
 @contextlib.contextmanager

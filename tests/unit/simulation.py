@@ -196,9 +196,13 @@ class Simulation:
         )
 
     def _require_view(self, schema: str, name: str) -> None:
-        there = self._relation(_bare(schema), _bare(name))
+        self._view(_bare(schema), _bare(name))
+
+    def _view(self, schema: str, name: str) -> Relation:
+        there = self._relation(schema, name)
         assert there is not None, f"{schema}.{name} does not exist"
         assert there.kind == "v", f"{schema}.{name} is not a view"
+        return there
 
     def _drop_views(self, names: str) -> None:
         parts = _names(names)
@@ -206,9 +210,7 @@ class Simulation:
             self._drop_view(schema, name)
 
     def _drop_view(self, schema: str, name: str) -> None:
-        there = self._relation(schema, name)
-        assert there is not None, f"{schema}.{name} does not exist"
-        assert there.kind == "v", f"{schema}.{name} is not a view"
+        there = self._view(schema, name)
         assert not [v for v in self.catalog.views if there.oid in v.reads], f"other views read {name}"
         self.catalog = replace(
             self.catalog,
