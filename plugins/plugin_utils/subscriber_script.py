@@ -91,7 +91,8 @@ def _journal_tables() -> Iterator[str]:
 def _block(moves: Sequence[Move]) -> str:
     """The loop. Its body is a string constant and not dollar-quoted: no name can end it early.
 
-    The subscription is disabled while a table moves, so that an error that is counted afterwards can only be a new one.
+    The subscription is disabled while a table moves, so that an error that is counted afterwards can only be a new one. A worker that
+    ends is off the list of the subscription's workers before it has counted its error, so its process has to have gone too.
     """
     rows = comma(
         fragment(
@@ -137,6 +138,12 @@ BEGIN
     EXECUTE format('ALTER SUBSCRIPTION %I DISABLE', subscription);
     COMMIT;
     WHILE EXISTS (SELECT FROM pg_catalog.pg_stat_subscription w WHERE w.subid = known AND w.pid IS NOT NULL) LOOP
+      COMMIT;
+      PERFORM pg_catalog.pg_sleep(0.02);
+    END LOOP;
+    WHILE EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = current_database()
+                     AND a.backend_type LIKE 'logical replication%worker'
+                     AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_subscription w WHERE w.pid = a.pid)) LOOP
       COMMIT;
       PERFORM pg_catalog.pg_sleep(0.02);
     END LOOP;

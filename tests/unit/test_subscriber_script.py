@@ -42,6 +42,21 @@ def test_only_what_is_published_moves_in_the_order_of_the_publisher_and_back_in_
     ]
 
 
+def test_a_table_moves_once_the_worker_is_off_the_list_and_its_process_has_gone_which_counts_its_error_in_between() -> None:
+    """Otherwise that error is taken for a new one, and the next table moves too early: the worker never gets past it."""
+    script = scripts("a", published=publication(tables=(oid("a"),)))[THERE]
+    marks = (
+        "%I DISABLE",
+        "w.subid = known AND w.pid IS NOT NULL) LOOP",
+        "pg_stat_activity",
+        "EXECUTE one.statement",
+        "errors := (",
+        "%I ENABLE",
+    )
+    order = [script.rindex(mark) for mark in marks]
+    assert order == sorted(order)
+
+
 def test_partitions_of_a_published_table_go_in_the_same_step() -> None:
     tree = (table("visits", "p"), b.partition("visits_1", "visits"))
     found = subscriber_scripts(plan(catalog(*tree, publications=(publication(tables=(oid("visits"),)),))))
