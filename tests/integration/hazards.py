@@ -48,6 +48,8 @@ def outcome(target: Target, *statements: str, user: str | None = None) -> Any:
     except psycopg2.Error as error:
         return error.pgcode
     finally:
+        if not connection.closed:
+            connection.rollback()  # what is only closed holds its locks until the server has noticed, and the next one may come before
         connection.close()
 
 
