@@ -70,6 +70,7 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join(60)
+        assert not self._thread.is_alive()
         assert not self._failed, self._failed
 
 
@@ -176,6 +177,8 @@ def test_a_standby_receives_every_row_there_and_back(sample: Target) -> None:
     try:
         standby = Target(server, sample.name)
         core = Core(sample, sample_values())
+        streams = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'walreceiver' AND state = 'streaming'"
+        wait_until(lambda: sample.value(streams) == 1, "the standby streams")  # it lets others in before it does
         with core.connect() as database:
             assert [check.status for check in standbys(Question(database, 50, (), 0))] == ["warn"]
         with Traffic(sample.superuser_url, workers=2, pause_s=0.01) as traffic, Reader(standby, "public", "students") as reader:
