@@ -38,10 +38,16 @@ def test_work_that_is_through_although_nobody_wants_it_has_not_failed() -> None:
 
 
 def test_what_is_not_waited_for_any_more_is_not_cancelled() -> None:
-    over, later = threading.Event(), threading.Event()
-    with Watch(unwanted) as watch:
+    over, later, is_over = threading.Event(), threading.Event(), threading.Event()
+
+    def unwanted_once_it_is_over() -> None:
+        if is_over.is_set():
+            raise Unwanted
+
+    with Watch(unwanted_once_it_is_over) as watch:
         with watch.over(over.set):
             pass
+        is_over.set()
         with watch.over(later.set):
             assert later.wait(LONG_S)
     assert not over.is_set()
