@@ -55,6 +55,7 @@ def test_a_table_moves_once_the_worker_is_off_the_list_and_its_process_has_gone_
     )
     order = [script.rindex(mark) for mark in marks]
     assert order == sorted(order)
+    assert "SELECT '''' UNION SELECT m.step" in script, "the first turn moves nothing, and counts what there was before"
 
 
 def test_partitions_of_a_published_table_go_in_the_same_step() -> None:
