@@ -97,8 +97,7 @@ def _announce(database: Database, work: int) -> None:
 
 def require_no_migration(database: Database, therefore: str = "no backup begins meanwhile") -> None:
     """:raises JournalError: when a run of the migration is at work on this database."""
-    journal = Journal(database)
-    lease = journal.lease() if journal.exists() else None
+    lease = Journal(database).others_lease()
     if lease is not None and lease.live:
         raise JournalError(
             f"A migration is at work on this database: {lease.holder} (run {lease.run}); {therefore}.",

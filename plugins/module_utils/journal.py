@@ -17,7 +17,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.configuration im
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.plain import to_plain
 from ansible_collections.dbops.multischema.plugins.module_utils.plan import Step, step_from_dict, step_to_dict
-from ansible_collections.dbops.multischema.plugins.module_utils.postgres import CHECK_VIOLATION, NOT_NULL_VIOLATION, Database
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import (
+    CHECK_VIOLATION,
+    NOT_NULL_VIOLATION,
+    UNDEFINED_TABLE,
+    Database,
+)
 
 FORMAT = 1
 OVERRIDE = "promotion_override"  # among what was accepted: that the migration went on without a receipt of the environment before
@@ -290,6 +295,18 @@ class Journal:
         return found
 
     # --- the lease ---
+
+    def others_lease(self) -> Lease | None:
+        """The lease that stands, where there is a journal; for those who have none themselves.
+
+        Nothing keeps it for them: a rollback that is at its end may be removing the journal at this moment.
+        """
+        try:
+            return self.lease() if self.exists() else None
+        except ServerRefused as error:
+            if error.sqlstate != UNDEFINED_TABLE:
+                raise
+            return None
 
     def lease(self) -> Lease | None:
         """The lease that stands, live or expired."""

@@ -115,7 +115,7 @@ class Slice:
 def _take_advisory_lock(journal: Journal) -> None:
     started = time.monotonic()
     while not journal.lock():
-        lease = journal.lease() if journal.exists() else None
+        lease = journal.others_lease()
         silent = lease is None or lease.age_s > ADVISORY_LOCK_WAIT_S  # a run that works renews it every other second
         if time.monotonic() - started > (LOST_WAIT_S if silent else ADVISORY_LOCK_WAIT_S):
             raise JournalError(

@@ -15,6 +15,7 @@ from psycopg2.extensions import connection as Connection
 
 from tests.integration import who_runs
 from tests.sample import load
+from tests.support.host import command_line
 from tests.support.servers import Server, find_binaries
 
 MAJORS = who_runs.MAJORS
@@ -141,6 +142,13 @@ def new_database(server: Server, template: str | None = None) -> Target:
     name = f"test_{next(_numbers)}"
     server.create_database(name, template)
     return Target(server, name)
+
+
+def end_session(connection: Connection) -> None:
+    """Close a connection to a server of this machine, and wait until its process is gone, and with it the last of its locks."""
+    backend = connection.info.backend_pid
+    connection.close()
+    wait_until(lambda: not command_line(backend), "the session has ended")
 
 
 def wait_until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:

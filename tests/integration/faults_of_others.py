@@ -10,7 +10,7 @@ from psycopg2.extensions import connection as Connection
 
 from ansible_collections.dbops.multischema.plugins.module_utils import relocation_slice
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import JournalError
-from tests.integration.databases import Target
+from tests.integration.databases import Target, end_session, wait_until
 from tests.integration.evidence import JOURNAL, journaled
 from tests.integration.faults import BEFORE_BEGIN, BEFORE_COMMIT, IMPATIENT, Fault
 from tests.integration.probes import Background
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _JOURNAL_GOES = f"""
 SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = '{JOURNAL}' AND l.mode = 'AccessExclusiveLock' AND c.relname = 'journal'
+"""
+_ASKS_JOURNAL = f"""
+SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = '{JOURNAL}' AND NOT l.granted
 """
 _READABLE = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -55,7 +59,7 @@ class IdleInTransaction(Fault):
     def heal(self, target: Target) -> None:
         """It ends."""
         if self._session is not None:
-            self._session.close()
+            end_session(self._session)
             self._session = None
         super().heal(target)
 
@@ -92,7 +96,8 @@ class SecondRun(Fault):
     def strike(self) -> None:
         """Start it. While the journal is being removed it waits for that, and finds nothing left to do."""
         if self.fate.target.value(_JOURNAL_GOES):
-            self._waiting = Background(self._other)
+            self._waiting = other = Background(self._other)
+            wait_until(lambda: self.fate.target.value(_ASKS_JOURNAL) or not other.is_alive(), "it asks the journal that goes")
             return
         with pytest.MonkeyPatch.context() as patch:
             for name in ("ADVISORY_LOCK_WAIT_S", "LOST_WAIT_S"):
