@@ -145,12 +145,13 @@ class FatedCore(Core):
         self.fault.begin(self, back)
         work = self.rolling_back() if back else self.applying(workers)
         self.fate = self.fault.fate = Fate(self.fault, self.target, boundary, self.targets, self.steps, back)
+        usual, self.pace = self.pace, self.fault.pace
         try:
             if isinstance(self.fault, RunKilled):
                 return self.killed_after(-1, work)
             return self._struck_here(self.fate, work)
         finally:
-            self.fate = None
+            self.fate, self.pace = None, usual
             self.fault.heal(self.target)
 
     def _struck_here(self, fate: Fate, work: Callable[[], object]) -> bool:

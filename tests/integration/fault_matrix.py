@@ -48,7 +48,7 @@ def doomed(kind: type[Fault], fill: Callable[[Target], None], values: Mapping[st
         target = new_database(server)
         fill(target)
         fault.prepare(target)
-        yield FatedCore(target, values, fault.pace, fault=fault, targets=targets)
+        yield FatedCore(target, values, fault=fault, targets=targets)
 
 
 @dataclass

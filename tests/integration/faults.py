@@ -12,7 +12,7 @@ import psycopg2
 
 from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
 from tests.integration.databases import Target, wait_until
-from tests.support.host import ServerError, command_line
+from tests.support.host import ServerError
 from tests.support.servers import Server, find_binaries
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BEFORE_BEGIN, BEFORE_COMMIT, BEHIND_COMMIT = "before BEGIN", "before COMMIT", "behind COMMIT"
 PLACES = (BEFORE_BEGIN, BEFORE_COMMIT, BEHIND_COMMIT)
 IMPATIENT = Pace(50, 0.3)
+ALONE = {"autovacuum": "off"}  # at its own time it would stand in the way, or write what a fault has counted on
 
 
 class Fault:
@@ -28,7 +29,8 @@ class Fault:
 
     ``name`` for tests; ``title``, ``how``, ``answer`` and ``way_on`` for the published page; ``places``: at which boundaries it is
     made; ``crashes``: whether the server crashes, so that sequences may skip values; ``majors``: on which PostgreSQL, the first that
-    is installed; ``always``: whether a run that meets it must end with an error; ``both_ways``: whether it can meet a rollback.
+    is installed; ``always``: whether a run that meets it must end with an error; ``both_ways``: whether it can meet a rollback;
+    ``pace``: of the run that meets it, and of no other.
     """
 
     name: ClassVar[str]
@@ -42,9 +44,13 @@ class Fault:
     always: ClassVar[bool] = True
     both_ways: ClassVar[bool] = True
     settings: ClassVar[dict[str, str]] = {}
-    url_options: ClassVar[str] = ""
     pace: ClassVar[Pace] = Pace(50, 30.0)
     fate: Fate  # the run that meets it
+
+    @property
+    def url_options(self) -> str:
+        """What every connection is given besides."""
+        return ""
 
     @staticmethod
     def why_not() -> str | None:
@@ -60,7 +66,7 @@ class Fault:
     @contextlib.contextmanager
     def server(self) -> Iterator[Server]:
         """A server of its own, which may die. Without fsync: a process that dies loses nothing of what it has written."""
-        with Server(major=self.major(), fsync=False, settings=self.settings) as server:
+        with Server(major=self.major(), fsync=False, settings=ALONE | self.settings) as server:
             yield server
 
     def prepare(self, target: Target) -> None:
@@ -102,6 +108,15 @@ def accepts(target: Target) -> bool:
     return True
 
 
+def _reaped(pid: int) -> bool:
+    """Whether not even a zombie is left of a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 class RunKilled(Fault):
     """The client dies."""
 
@@ -129,9 +144,9 @@ class BackendKilled(Fault):
     crashes = True
 
     def strike(self) -> None:
-        """Kill it."""
+        """Kill it, and wait until the postmaster has noticed: from then on it lets nobody in before it has recovered."""
         os.kill(self.fate.backend, signal.SIGKILL)
-        wait_until(lambda: not command_line(self.fate.backend), "the backend is dead")
+        wait_until(lambda: _reaped(self.fate.backend), "the postmaster has noticed")
 
     def answer_comes(self) -> bool:
         """The answer to COMMIT is lost."""

@@ -6,12 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
+import pytest
+
+from ansible_collections.dbops.multischema.plugins.module_utils import silence
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import StepFailed
-from tests.integration.databases import Target
+from tests.integration.databases import PATIENCE_S, Target
 from tests.integration.evidence import journaled
-from tests.integration.faults import BEFORE_COMMIT, BEHIND_COMMIT, Fault
+from tests.integration.faults import ALONE, BEFORE_COMMIT, BEHIND_COMMIT, Fault
 from tests.support.network import DistantServer, Network, why_not
-from tests.support.servers import Server
+from tests.support.servers import CONNECT_TIMEOUT_S, Server
+
+IN_VAIN_S = 2  # whoever connects while nothing arrives has waited long enough then
 
 
 class Cuttable(Protocol):
@@ -22,6 +27,18 @@ class Cuttable(Protocol):
 
     def heal(self) -> None:
         """Everything arrives again."""
+
+
+@contextlib.contextmanager
+def may_pause() -> Iterator[None]:
+    """Let this process stand still in the middle of a transaction, as on a busy machine it may.
+
+    With the short silence of `NetworkCut.url_options` the server would give it up after two seconds. A client that is cut off it
+    notices by itself.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(silence, "LEAST_IDLE_S", PATIENCE_S)
+        yield
 
 
 class NetworkCut(Fault):
@@ -36,12 +53,17 @@ class NetworkCut(Fault):
     how = "from then on all packets vanish in both directions; no reset, no ICMP message"
     answer = "notices within 20 s and fails; if it can connect again, it ends its lost session and says what the journal holds"
     way_on = "the same playbook, once the server can be reached"
-    url_options = "?tcp_user_timeout=1000&connect_timeout=2"  # both sides give up after a second instead of twenty
     network: Cuttable
 
     def __init__(self) -> None:
         self.lasts = False
         self.cut = False
+
+    @property
+    def url_options(self) -> str:
+        """Both sides give up after a second instead of twenty."""
+        timeout = IN_VAIN_S if self.cut and self.lasts else CONNECT_TIMEOUT_S
+        return f"?tcp_user_timeout=1000&connect_timeout={timeout}"
 
     @staticmethod
     def why_not() -> str | None:
@@ -51,7 +73,7 @@ class NetworkCut(Fault):
     @contextlib.contextmanager
     def server(self) -> Iterator[Server]:
         """A server behind a network of its own."""
-        with Network() as network, DistantServer(network, major=self.major(), fsync=False) as server:
+        with Network() as network, DistantServer(network, major=self.major(), fsync=False, settings=ALONE) as server, may_pause():
             self.network = network
             yield server
 
@@ -59,6 +81,11 @@ class NetworkCut(Fault):
         """Cut."""
         self.lasts = self.fate.boundary % 4 == 3
         self.cut = True
+        self._cut()
+
+    def cut_for_good(self) -> None:
+        """Cut, whoever connects, until it is healed."""
+        self.lasts = self.cut = True
         self._cut()
 
     def _cut(self) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from tests.integration.databases import Target
-from tests.integration.faults import BEFORE_BEGIN, IMPATIENT, Fault
+from tests.integration.databases import Target, end_session
+from tests.integration.faults import ALONE, BEFORE_BEGIN, IMPATIENT, Fault
 from tests.support.disk import SmallDisk, why_not
 from tests.support.servers import Server
 
@@ -50,7 +50,7 @@ class LocksFull(Fault):
     def heal(self, target: Target) -> None:
         """Let go."""
         if self._holder is not None:
-            self._holder.close()
+            end_session(self._holder)
             self._holder = None
         super().heal(target)
 
@@ -146,7 +146,7 @@ class WalFull(Fault):
     def server(self) -> Iterator[Server]:
         """A server with its WAL on a small disk."""
         with SmallDisk(16 << 10) as self.disk:
-            server = WalServer(major=self.major(), fsync=False, settings=self.settings)
+            server = WalServer(major=self.major(), fsync=False, settings=ALONE | self.settings)
             server.disk = self.disk
             with server:
                 yield server

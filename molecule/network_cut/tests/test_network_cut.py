@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import cast
 
@@ -13,8 +12,9 @@ from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, disagreements, journaled
 from tests.integration.fated_core import FatedCore
 from tests.integration.fault_matrix import Matrix, Tally
-from tests.integration.faults_of_networks import NetworkCut
+from tests.integration.faults_of_networks import NetworkCut, may_pause
 from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
+from tests.integration.probes import Background
 from tests.lab import Host
 from tests.lab.cable import Cable, CablePulled
 from tests.lab.testinfra_hosts import WRITERS
@@ -45,7 +45,8 @@ def core(lab_host: Host, scenario: str) -> Iterator[FatedCore]:
     target = Target(cast(Server, lab_host.server), scenario)
     target.execute(SHOP_SQL)
     fault = CablePulled(Cable(lab_host))
-    yield FatedCore(target, SHOP, fault.pace, fault=fault, targets=SHOP_TARGETS)
+    with may_pause():
+        yield FatedCore(target, SHOP, fault=fault, targets=SHOP_TARGETS)
     fault.network.heal()
     lab_host.server.drop_database(scenario)
 
@@ -68,8 +69,8 @@ def test_a_cable_that_is_pulled_while_a_commit_is_carried_out(core: FatedCore) -
     core.unharmed().work("phase1", core.plan().digest, [])  # makes the journal
     core.target.execute(SLOW % slow)
     fault = cast(CablePulled, core.fault)
-    pulled = threading.Thread(target=_pull_while_it_commits, args=(core.target, fault.network))
-    pulled.start()
+    backends: list[int] = []
+    pulled = Background(lambda: _pull_while_it_commits(core.target, fault, backends))
     try:
         with pytest.raises(StepFailed, match="Nobody answers there now") as caught:
             core.apply()
@@ -77,7 +78,9 @@ def test_a_cable_that_is_pulled_while_a_commit_is_carried_out(core: FatedCore) -
         pulled.join()
         fault.heal(core.target)
         core.target.execute(f"INSERT INTO {JOURNAL}.go_on VALUES (true)")
-    wait_until(lambda: not _committing(core.target), "the server is through with it")
+    pulled.finish()
+    # Its session ends with it, for nobody is there any more; and not before the commit is there whole, or is not.
+    wait_until(lambda: not core.target.value("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", (backends,)), "it is through")
     assert (caught.value.step_id, caught.value.connection_lost) == (slow, True)
     assert disagreements(core.target, SHOP_TARGETS) == []
     done = [step["id"] for step in journaled(core.target)]
@@ -88,11 +91,15 @@ def test_a_cable_that_is_pulled_while_a_commit_is_carried_out(core: FatedCore) -
     core.roll_back()
 
 
-def _committing(target: Target) -> bool:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
-    return bool(target.value(query))
+def _committing(target: Target) -> list[int]:
+    """The process that is at it."""
+    return [pid for (pid,) in target.rows("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")]
 
 
-def _pull_while_it_commits(target: Target, cable: Cable) -> None:
-    wait_until(lambda: _committing(target), "the server is at the commit")
-    cable.cut()
+def _pull_while_it_commits(target: Target, fault: CablePulled, backends: list[int]) -> None:
+    def found() -> bool:
+        backends[:] = _committing(target)
+        return bool(backends)
+
+    wait_until(found, "the server is at the commit")
+    fault.cut_for_good()
