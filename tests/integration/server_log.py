@@ -51,12 +51,18 @@ class ServerLog:
         """Every message that the database was sent since the last call, by whomever."""
         marker = f"SELECT 'so far {uuid.uuid4()}'"
         self.target.execute(marker)
-        wait_until(lambda: marker in self._file.read_text()[self._seen :], "the log is written")
-        text = self._file.read_text()[self._seen :]
-        self._seen += len(text)
-        entries = [json.loads(line) for line in text.splitlines()]
+        wait_until(lambda: marker.encode() in self._whole_lines(), "the log is written")
+        lines = self._whole_lines()
+        self._seen += len(lines)
+        entries = [json.loads(line) for line in lines.decode().split("\n") if line]
         messages = [entry["message"] for entry in entries if entry.get("dbname") == self.target.name]
         return [m.removeprefix("statement: ") for m in messages if m.startswith("statement: ") and marker not in m]
+
+    def _whole_lines(self) -> bytes:
+        """What is new, up to the last line that has an end: the next may be written at this moment."""
+        with self._file.open("rb") as file:
+            file.seek(self._seen)
+            return file.read().rpartition(b"\n")[0]
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.databases import Target
+from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import require_same, state
 from tests.integration.playbooks import Playbooks, Run
-from tests.support.host import RELOCATION_ROOT, Account
+from tests.support.host import RELOCATION_ROOT, Account, command_line
 from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.playbook, pytest.mark.majors(18), pytest.mark.no_role("connections that fail, and what is said of them")]
@@ -36,7 +36,9 @@ def _refused(playbooks: Playbooks, *words: str, **variables: Any) -> Run:
 
 
 def test_nobody_listens(playbooks: Playbooks) -> None:
-    _refused(playbooks, "refused", "multischema_login_port", multischema_login_port=free_port())
+    with socket.socket() as held:  # so that nobody else comes to listen there meanwhile
+        held.bind(("127.0.0.1", 0))
+        _refused(playbooks, "refused", "multischema_login_port", multischema_login_port=held.getsockname()[1])
 
 
 def test_a_wrong_password_is_never_shown(playbooks: Playbooks) -> None:
@@ -91,12 +93,19 @@ def pooler(playbooks: Playbooks) -> Iterator[int]:
     account.own(directory, directory / "pgbouncer.ini")
     try:
         account.run([PGBOUNCER, "-d", str(directory / "pgbouncer.ini")])
+        wait_until(lambda: _listens(port), "PgBouncer listens")  # it has gone into the background before that
         yield port
     finally:
         if pid_file.exists():
-            os.kill(int(pid_file.read_text()), signal.SIGTERM)
-            time.sleep(0.2)
+            pid = int(pid_file.read_text())
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not command_line(pid), "PgBouncer ends")
         shutil.rmtree(directory)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _pgbouncer_ini(target: Target, directory: Path, port: int) -> str:
