@@ -16,12 +16,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.errors import Jo
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import ADVISORY_CLASS, Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 
-SETTLE_S = 3.0  # for how long a dump that begins or ends is watched
+SETTLE_S = 5.0  # for how long a dump that begins or ends is watched
 POLL_S = 0.05
 _BACKUP, _REHEARSAL = 1, 2  # the second half of the advisory lock's key; 0 is that of a run
 _DUMPS = f"""
 SELECT a.pid, a.usename::text, COALESCE(a.application_name, ''), extract(epoch FROM now() - a.backend_start)::int, o.work,
-       a.xact_start IS NOT NULL
+       COALESCE(CASE WHEN o.work IS NULL THEN a.state = 'active' ELSE a.xact_start IS NOT NULL END, false)
   FROM pg_catalog.pg_stat_activity a CROSS JOIN LATERAL (
        SELECT max(l.objid::bigint) FROM pg_catalog.pg_locks l
         WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
@@ -38,7 +38,7 @@ class RunningDump:
 
     :param age_s: in seconds.
     :param work: what it has said of itself (`_BACKUP`, `_REHEARSAL`); None of a dump of somebody else's.
-    :param busy: whether it is in a transaction, as far as that can be seen.
+    :param busy: whether it runs a statement, or, where it has said what it does, is in a transaction; as far as that can be seen.
     """
 
     pid: int
@@ -61,14 +61,17 @@ class RunningDump:
 def running_dumps(database: Database) -> list[RunningDump]:
     """Dumps of this database. Whoever may not read others' sessions (pg_monitor) still sees backups and rehearsals of this tool.
 
-    A session outlives its program for a moment, and looks as it did before its transaction. So one that is in none is watched
-    until it has gone, or is in one, or has done neither for `SETTLE_S`.
+    A session outlives its program for a moment. pg_dump ends without a COMMIT, so until the server has heard of its end the session
+    is idle in its transaction, as that of a dump at work is between two statements; for the rest of the moment it looks as it did
+    before the transaction. So one that does nothing is watched until it has gone, or does something, or has done neither for
+    `SETTLE_S`: counted in looks, because where the machine stands still for as long, the session cannot go either.
     """
-    until = time.monotonic() + SETTLE_S
+    looks = int(SETTLE_S / POLL_S)
     while True:
         found = [RunningDump(*row) for row in database.rows(_DUMPS)]
-        if not found or any(dump.busy for dump in found) or time.monotonic() > until:
+        if not found or any(dump.busy for dump in found) or looks <= 0:
             return found
+        looks -= 1
         time.sleep(POLL_S)
         database.execute("SELECT pg_catalog.pg_stat_clear_snapshot()")  # or a transaction would see the same again
 
