@@ -69,12 +69,16 @@ class Progress:
         self._figures: dict[str, Any] = {}
 
     def say(self, **figures: Any) -> None:
-        """Say how far it is; figures stay until others of the same name are said."""
+        """Say how far it is; figures stay until others of the same name are said.
+
+        Where they cannot be written, on a disk that is full, say, nobody sees them; what the work itself meets there it says better.
+        """
         self._figures.update(figures)
         now = time.monotonic()
         if now - self._said_at >= SAY_S:
             self._said_at = now
-            self._write({})
+            with contextlib.suppress(OSError):
+                self._write({})
 
     def check(self) -> None:
         """To be called again and again, every second or so.

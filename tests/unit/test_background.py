@@ -123,6 +123,13 @@ def test_it_goes_on_as_long_as_somebody_asks(tmp_path: Path, monkeypatch: pytest
         progress.check()
 
 
+def test_figures_that_cannot_be_written_do_not_end_the_work_but_a_result_must_be(tmp_path: Path) -> None:
+    progress = Progress(tmp_path / "nowhere")
+    progress.say(tables=3)
+    with pytest.raises(OSError, match="nowhere"):
+        progress.end(result={})
+
+
 def test_it_stops_when_it_is_told_to(tmp_path: Path) -> None:
     start(tmp_path / "job", lambda progress: endless(progress, tmp_path))
     assert background.stop(tmp_path / "job")
