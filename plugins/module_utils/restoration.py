@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -56,9 +56,12 @@ _SESSIONS = """
 SELECT a.pid, COALESCE(a.usename::text, ''), COALESCE(a.application_name, '') FROM pg_catalog.pg_stat_activity a
  WHERE a.datname = %s AND a.pid <> pg_backend_pid() ORDER BY a.pid
 """
-_END = (
-    "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a WHERE a.datid = %s::oid AND a.pid <> pg_backend_pid()"
-)
+# By the name as well: once the names are swapped, who comes in next comes to stay.
+_END = """
+SELECT pg_catalog.pg_terminate_backend(a.pid)
+  FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_database d ON d.oid = a.datid
+ WHERE d.oid = %s::oid AND d.datname = %s AND a.pid <> pg_backend_pid()
+"""
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ def swap(other: ConnectionSettings, live: str, new: str, kept: str) -> int:
         oids = {name: database.value("SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = %s", (name,)) for name in (live, new)}
         for attempt in range(ATTEMPTS):
             try:
-                with _sessions_ending(ender, list(oids.values())), database.transaction():
+                with _sessions_ending(ender, oids), database.transaction():
                     # This takes a lock that whoever connects waits for; so nobody comes in any more, and who is in is being ended.
                     database.execute(statement("ALTER DATABASE {} RENAME TO {}", Name(live), Name(kept)))
                     database.execute(statement("ALTER DATABASE {} RENAME TO {}", Name(new), Name(live)))
@@ -239,15 +242,18 @@ def _not_swapped(database: Database, live: str, error: ServerRefused) -> Multisc
 
 
 @contextlib.contextmanager
-def _sessions_ending(ender: Database, oids: list[int]) -> Iterator[None]:
-    """End every session of these databases, again and again, while something waits for that."""
+def _sessions_ending(ender: Database, oids: Mapping[str, int]) -> Iterator[None]:
+    """End every session of these databases, again and again, while something waits for that.
+
+    :param oids: by the names that they have until then.
+    """
     enough = threading.Event()
 
     def end() -> None:
         while True:
             with contextlib.suppress(ServerRefused):  # not ours to end: the rename says who is left
-                for oid in oids:
-                    ender.execute(_END, (oid,))
+                for name, oid in oids.items():
+                    ender.execute(_END, (oid, name))
             if enough.wait(END_EVERY_S):
                 return
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -15,12 +18,14 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest 
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError
+from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.restoration import Prospect, look_ahead, restore
 from ansible_collections.dbops.multischema.plugins.module_utils.unfinished_restore import marking, only_one
 from tests.integration import backups
 from tests.integration.broken_backups import Patient, substitute
 from tests.integration.core import Core, MortalDatabase
-from tests.integration.databases import Target, new_database
+from tests.integration.databases import Target, new_database, wait_until
+from tests.integration.probes import Background, our_sessions
 from tests.support.servers import Server
 
 pytestmark = [pytest.mark.majors(18), pytest.mark.no_role("a restore makes databases and gives what is in them to its owners")]
@@ -221,26 +226,53 @@ def test_a_prepared_transaction_is_in_the_way_and_named(live: Target, tmp_path: 
 def test_clients_that_come_back_at_once_do_not_keep_it_from_being_swapped(live: Target, tmp_path: Path) -> None:
     directory = backups.take(live, tmp_path)
     live.execute(*LATER)
-    enough, seen = threading.Event(), [rows(live)]
+    enough, seen = threading.Event(), [[rows(live)] for _ in range(4)]
 
-    def come_back() -> None:
+    def come_back(seen: list[int]) -> None:
         while not enough.is_set():
-            try:
+            with contextlib.suppress(psycopg2.Error):
                 seen.append(rows(live))
-            except psycopg2.Error:
-                continue
 
-    clients = [threading.Thread(target=come_back, daemon=True) for _ in range(4)]
-    for client in clients:
-        client.start()
+    clients = [Background(partial(come_back, reads)) for reads in seen]
     try:
+        wait_until(lambda: all(len(reads) > 1 for reads in seen), "they read")
         done(live, directory)
+        wait_until(lambda: all(40 in reads for reads in seen), "they read the new one")
     finally:
         enough.set()
         for client in clients:
-            client.join()
-    assert set(seen) <= {10, 40}, "each reads the old database or the new one"
-    assert rows(live) == 40
+            client.finish()
+    assert {count for reads in seen for count in reads} == {10, 40}, "each reads the old database or the new one"
+    assert all(reads == sorted(reads) for reads in seen), "whoever has read the new one never reads the old one again"
+
+
+class Counting(Database):
+    """A connection that counts what it is told to do."""
+
+    told = 0
+
+    def execute(self, statement: str, parameters: Any = None) -> int:
+        """Count it once it is done."""
+        found = super().execute(statement, parameters)
+        self.told += 1
+        return found
+
+
+def test_who_comes_in_once_the_names_are_swapped_stays(live: Target) -> None:
+    """Also where the process of the restore is held up at that instant, and still ends sessions."""
+    other, new = Target(live.server, "postgres"), f"{live.name}_restoring_0"
+    live.server.create_database(new)
+    oids = {name: int(other.value("SELECT oid FROM pg_database WHERE datname = %s", (name,))) for name in (live.name, new)}
+    with Counting(settings(other), "test") as ender, restoration._sessions_ending(ender, oids):
+        swapped = (
+            f'ALTER DATABASE "{live.name}" RENAME TO "{live.name}_before_restore_0"',
+            f'ALTER DATABASE "{new}" RENAME TO "{live.name}"',
+        )
+        other.execute(*swapped)
+        with live.session() as session, session.cursor() as cursor:
+            told = ender.told
+            wait_until(lambda: ender.told > told + 2 * len(oids), "sessions are ended once more, and again")
+            cursor.execute("SELECT 1")
 
 
 def test_killed_at_any_statement_the_database_is_the_old_one_or_the_new_one(live: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +284,8 @@ def test_killed_at_any_statement_the_database_is_the_old_one_or_the_new_one(live
         live.server.create_database(new, live.name)
         Target(live.server, new).execute("DROP TABLE public.orders", MAKE[0], MAKE[1])
         killed = Core.killed_after(statements, lambda: restoration.swap(other, live.name, new, kept))
+        # What it has sent last may be to end whoever is in the database: us, by now.
+        wait_until(lambda: our_sessions(Target(live.server, "postgres")) == 0, "the server has noticed its end")
         found = rows(live)
         seen.append((killed, found))
         there = databases(live)
