@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,8 @@ from ansible_collections.dbops.multischema.plugins.module_utils.backup_trial imp
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
 from ansible_collections.dbops.multischema.plugins.module_utils.pgbackrest import Stanza
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
-from tests.integration.databases import Target
+from tests.integration.databases import Target, wait_until
+from tests.integration.probes import Background
 from tests.integration.stanzas import STANZA, Archived
 
 MAKE = (
@@ -87,21 +91,42 @@ def looked(archived: Archived, target: Target, folder: Path, **changes: Any) -> 
 def writing(target: Target) -> Iterator[None]:
     """Two sessions that write all the time, and one in another database."""
     enough = threading.Event()
+    work = ((target, 7), (target, 8), (Target(target.server, BYSTANDER), 7))
+    written = [0 for _ in work]
 
-    def write(database: Target, row: int) -> None:
+    def write(number: int, database: Target, row: int) -> None:
         with database.session() as session, session.cursor() as cursor:
             while not enough.is_set():
                 cursor.execute(WRITE, (row,))
+                written[number] += 1
 
-    threads = [threading.Thread(target=write, args=work) for work in ((target, 7), (target, 8), (Target(target.server, BYSTANDER), 7))]
-    for thread in threads:
-        thread.start()
+    writers = [Background(partial(write, number, *who)) for number, who in enumerate(work)]
     try:
+        wait_until(lambda: all(written), "everybody writes")
+        before = list(written)
         yield
+        wait_until(lambda: all(now > then for now, then in zip(written, before, strict=True)), "they have gone on")
     finally:
         enough.set()
-        for thread in threads:
-            thread.join()
+        for writer in writers:
+            writer.finish()
+
+
+class Mortal(background.Progress):
+    """What a job says; its process is killed where it would say that it does something.
+
+    :param doing: that.
+    """
+
+    def __init__(self, job: Path, doing: str) -> None:
+        super().__init__(job, PATIENCE_S)
+        self._deadly = doing
+
+    def say(self, **figures: Any) -> None:
+        """Say it, or die."""
+        if figures.get("doing") == self._deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().say(**figures)
 
 
 def rows(target: Target) -> int:

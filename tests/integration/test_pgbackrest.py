@@ -5,9 +5,6 @@ A point in time is reached, and one database of it takes its place; what fails l
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -44,12 +41,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 from ansible_collections.dbops.multischema.plugins.module_utils.scratch_server import remove_abandoned
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 from tests.integration import backups
-from tests.integration.databases import MAJORS, Target, new_database
+from tests.integration.databases import MAJORS, Target, new_database, wait_until
 from tests.integration.physical_backups import (
     BYSTANDER,
     MAKE,
     PATIENCE_S,
     WRITE,
+    Mortal,
     damaged,
     kept,
     looked,
@@ -111,7 +109,7 @@ def test_a_backup_that_is_taken_while_others_write_is_proved_exactly_and_accepte
     assert (found.engine, found.stanza, found.extra[PGBACKREST]["found_by"]) == (PGBACKREST, STANZA, BY_SLOT)
     assert found.extra[PGBACKREST]["unlogged"] == ["public.baskets", "public.baskets_id_seq"]
     assert found.database == backups.identity(shop)
-    assert shop.value("SELECT count(*) FROM pg_replication_slots") == 0
+    wait_until(lambda: shop.value("SELECT count(*) FROM pg_replication_slots") == 0, "the slot goes with its session")
     demand = Demand(found.database, datetime.now(timezone.utc), timedelta(hours=1))
     judgements, accepted = choose(folder, demand)
     assert accepted is None
@@ -349,24 +347,26 @@ def test_a_restore_that_cannot_get_there_leaves_the_live_database_as_it_was(arch
     assert archived.left_behind() == []
 
 
+@pytest.mark.parametrize("doing", ["restoring", "dumping"])
 def test_a_restore_that_is_killed_leaves_the_live_database_as_it_was_and_the_next_one_cleans_up(
-    archived: Archived, shop: Target, tmp_path: Path
+    archived: Archived, shop: Target, tmp_path: Path, doing: str
 ) -> None:
+    """While pgbackrest restores, which outlives it; and when the recovered server is there, which does too."""
     folder, job = tmp_path / "backups", tmp_path / "killed"
     directory = taken(archived, shop, folder)
     shop.execute("DELETE FROM public.orders WHERE id > 10")
     asked, live = options(archived, folder), settings(shop)
-    background.start(job, lambda said: run_restoration(directory, asked, live, said), PATIENCE_S)
-    until = time.monotonic() + WAIT_S
-    while background.poll(job, 0).figures.get("doing") not in ("restoring", "replaying"):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    os.kill(int((job / "lock").read_text()), signal.SIGKILL)
+    background.start(job, lambda _: run_restoration(directory, asked, live, Mortal(job, doing)), PATIENCE_S)
+    with pytest.raises(MultischemaError, match="gone, and has left no result"):
+        background.poll(job, WAIT_S)
     assert rows(shop) == 10
     assert kept(shop) == []
     assert archived.left_behind() != []
     assert tried(archived, directory)["passed"]
-    while archived.left_behind():  # what has outlived the process that was killed keeps its directory until it ends
-        assert time.monotonic() < until
-        time.sleep(0.1)
+
+    def cleaned_up() -> bool:
+        """What has outlived the process that was killed keeps its directory until it ends."""
         remove_abandoned(archived.scratch, lambda name: str(archived.server.bin_dir / name))
+        return archived.left_behind() == []
+
+    wait_until(cleaned_up, "nothing is left", WAIT_S)
