@@ -263,7 +263,8 @@ def test_who_comes_in_once_the_names_are_swapped_stays(live: Target) -> None:
     other, new = Target(live.server, "postgres"), f"{live.name}_restoring_0"
     live.server.create_database(new)
     oids = {name: int(other.value("SELECT oid FROM pg_database WHERE datname = %s", (name,))) for name in (live.name, new)}
-    with Counting(settings(other), "test") as ender, restoration._sessions_ending(ender, oids):
+    ender = Counting(settings(other), "test")
+    with ender, restoration._sessions_ending(ender, oids):
         swapped = (
             f'ALTER DATABASE "{live.name}" RENAME TO "{live.name}_before_restore_0"',
             f'ALTER DATABASE "{new}" RENAME TO "{live.name}"',
