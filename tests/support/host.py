@@ -55,15 +55,33 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_taken(port: int) -> bool:
+    """Return whether a server could not listen on a TCP port of 127.0.0.1 at this moment."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL does
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            return True
+    return False
+
+
 def command_line(pid: int) -> str:
-    """Return the command line of a process; empty when it is gone (or only waits, dead, to be reaped)."""
+    """Return the command line of a process; empty when it is gone (or only waits, dead, to be reaped).
+
+    One that ends loses its command line before it gives back memory and files: until it has, it is called ``[ending]``.
+    """
     proc = Path(f"/proc/{pid}")
     if Path("/proc/self").exists():
         with contextlib.suppress(OSError):
-            return (proc / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            words = (proc / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            state = (proc / "stat").read_text().rpartition(")")[2].split()[0]
+            return words or ("" if state in "ZX" else "[ending]")
         return ""
-    result = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)
-    return result.stdout.strip()
+    result = subprocess.run(["ps", "-p", str(pid), "-o", "stat=", "-o", "command="], capture_output=True, text=True, check=False)
+    state, _, words = result.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else words.strip()
 
 
 def children(pid: int) -> list[int]:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +33,7 @@ from tests.support.host import (
     copy_installation,
     find_binaries,
     free_port,
+    is_taken,
     relocation,
 )
 
@@ -152,13 +153,15 @@ class Server:
         self._clean_up_after_crash()
         attempts = 1 if self._fixed_port else 5
         for attempt in range(1, attempts + 1):
+            if attempts > 1 and is_taken(self._port):  # since it was chosen; what the server says of it may stand in a log of its own
+                self._port = free_port()
             self._write_settings()
             size = self.log_file.stat().st_size
             try:
                 self._run("pg_ctl", "start", "-w", "-t", "60", "-D", str(self.data_dir), "-l", str(self.log_file))
                 break
             except ServerError:
-                in_use = "Address already in use" in self.log_text()[size:]
+                in_use = "Address already in use" in self.log_text()[size:] or is_taken(self._port)
                 if attempt == attempts or not in_use:
                     raise
                 self._port = free_port()
@@ -186,17 +189,21 @@ class Server:
         if pid is None:
             return
         self._read_pid_file()
-        os.kill(pid, signal.SIGSTOP)  # so that no further child is born between the listing and the kill
-        processes = [pid, *children(pid)]
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        os.kill(pid, signal.SIGSTOP)  # so that no further child is born; it stops a moment later, so look until none is left
+        self._kill(lambda: [child for child in children(pid) if command_line(child)])
+        self._kill(lambda: [pid] if command_line(pid) else [])
+        self._drop_socket_dir()
+
+    @staticmethod
+    def _kill(living: Callable[[], list[int]]) -> None:
         deadline = time.monotonic() + 30
-        while any(command_line(process) for process in processes):
+        while processes := living():
             if time.monotonic() > deadline:
                 raise ServerError(f"processes {processes} survived SIGKILL for 30 s")
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
             time.sleep(0.02)
-        self._drop_socket_dir()
 
     def is_running(self) -> bool:
         """Return whether this directory's postmaster is alive."""
