@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import threading
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from ansible_collections.dbops.multischema.plugins.module_utils.postgres import 
 from ansible_collections.dbops.multischema.plugins.module_utils.sealed_document import utc_now
 from ansible_collections.dbops.multischema.plugins.module_utils.watch import Watch
 from tests.integration.databases import PATIENCE_S, Target, wait_until
+from tests.integration.probes import Background
 from tests.integration.taking import DUMP, SCHEMA, Backups, Held, files_holding, modes
 from tests.support.programs import require_age
 
@@ -67,8 +67,7 @@ def test_rows_that_are_written_meanwhile_are_in_the_dump_and_the_digests_or_in_n
                 cursor.execute("INSERT INTO public.written (body) SELECT repeat('x', 100) FROM generate_series(1, 20)")
                 cursor.execute("UPDATE public.written SET body = body || 'y' WHERE id % 7 = 0 AND length(body) < 200")
 
-    writer = threading.Thread(target=write)
-    writer.start()
+    writer = Background(write)
     backups = Backups(sample, tmp_path / "backups")
     manifests = []
     try:
@@ -78,7 +77,7 @@ def test_rows_that_are_written_meanwhile_are_in_the_dump_and_the_digests_or_in_n
             manifests.append(backups.take())
     finally:
         enough.set()
-        writer.join()
+        writer.finish()
     for manifest in manifests:
         with backups.restored(manifest) as copy:
             assert list(compare_content(manifest.content, backups.content(copy))) == []
@@ -214,7 +213,7 @@ def test_retention_keeps_the_newest_few_and_the_newest_proved_one(empty: Target,
     write_manifest(backups.directory / proved.name, proved.judged(Verdict(BY_RESTORE, utc_now(), passed=True)))
     (backups.directory / "20000101T000000Z-x-0000").mkdir()
     kept = [backups.take(), backups.take()]
-    time.sleep(1.1)  # their names tell the second, and two of one second have no order
+    wait_until(lambda: utc_now() > kept[-1].ended_at, "two of one second have no order")
     newest = backups.take(keep_count=1)
     assert backups.names() == sorted(["20000101T000000Z-x-0000", proved.name, newest.name])
     assert not {manifest.name for manifest in kept} & set(backups.names())
