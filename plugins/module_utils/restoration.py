@@ -1,15 +1,13 @@
 """Restore a backup beside the live database, prove it there, and put it in its place in one transaction.
 
-Until the swap nothing of the live database is touched. The swap is two renames in one transaction: at every instant there is one
-database of that name, the old or the new one, also when the server or this process dies. Whoever connects meanwhile waits. The
-old database is kept under another name, and takes no connections, until somebody removes it.
+Until the swap (`database_swap.py`) nothing of the live database is touched. The old one is kept under another name, and takes no
+connections, until somebody removes it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,13 +25,13 @@ from ansible_collections.dbops.multischema.plugins.module_utils.database_shape i
     creation,
     read_shape,
 )
+from ansible_collections.dbops.multischema.plugins.module_utils.database_swap import SwapUnknown, sessions_of, swap
 from ansible_collections.dbops.multischema.plugins.module_utils.disk_room import read_room
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import BackupRefused, MultischemaError, ServerRefused
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.recovery_target import RecoveryTarget
 from ansible_collections.dbops.multischema.plugins.module_utils.restoring import RestoreFailed, SurroundingsFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.sqltext import Name, statement
-from ansible_collections.dbops.multischema.plugins.module_utils.troubles import CONNECTION_LOST
 from ansible_collections.dbops.multischema.plugins.module_utils.unfinished_restore import (
     dropped,
     left_behind,
@@ -43,25 +41,12 @@ from ansible_collections.dbops.multischema.plugins.module_utils.unfinished_resto
     unmarking,
 )
 
-OBJECT_IN_USE = "55006"
-ATTEMPTS = 4  # each waits 5 s inside the server for sessions that do not end
-END_EVERY_S = 0.1
 _MAY = """
 SELECT r.rolsuper OR (r.rolcreatedb AND pg_catalog.pg_has_role(d.datdba, 'USAGE')) FROM pg_catalog.pg_roles r, pg_catalog.pg_database d
  WHERE r.rolname = current_user AND d.datname = %s
 """
 _PREPARED = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = %s ORDER BY 1"
 _SLOTS = "SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE database = %s ORDER BY 1"
-_SESSIONS = """
-SELECT a.pid, COALESCE(a.usename::text, ''), COALESCE(a.application_name, '') FROM pg_catalog.pg_stat_activity a
- WHERE a.datname = %s AND a.pid <> pg_backend_pid() ORDER BY a.pid
-"""
-# By the name as well: once the names are swapped, who comes in next comes to stay.
-_END = """
-SELECT pg_catalog.pg_terminate_backend(a.pid)
-  FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_database d ON d.oid = a.datid
- WHERE d.oid = %s::oid AND d.datname = %s AND a.pid <> pg_backend_pid()
-"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +111,7 @@ def look_ahead(
     with Database(settings.in_database(maintenance), "restore") as database:
         belongings = read_belongings(database, live)
         _require_possible(database, live)
-        sessions = tuple(f"pid {pid}, {user} {application}".strip() for pid, user, application in database.rows(_SESSIONS, (live,)))
+        sessions = tuple(sessions_of(database, live))
         slots = ", ".join(name for (name,) in database.rows(_SLOTS, (live,)))
         left = ", ".join(left_behind(database, live))
     if room.free is not None and room.free < shape.size:
@@ -146,6 +131,7 @@ def restore(directory: Path, prospect: Prospect, settings: ConnectionSettings, m
     """Do it. :returns: the OID of the restored database.
 
     :raises MultischemaError: when it has failed; the live database is as it was then, and nothing of the new one is left.
+    :raises SwapUnknown: when the connection was lost while the names were swapped, and nobody could be asked; it says how to look.
     """
     new = new_name(prospect.live)
     other = settings.in_database(maintenance)
@@ -163,6 +149,8 @@ def _dropped_on_error(live: str, new: str, other: ConnectionSettings) -> Iterato
     """Drop the new database where anything fails, and say that the live one was not touched: until the swap is committed, it was not."""
     try:
         yield
+    except SwapUnknown:
+        raise  # the new one may be the live one by now, or in a moment
     except BaseException as error:
         fate = dropped(new, other)
         if isinstance(error, MultischemaError):
@@ -199,71 +187,6 @@ def _fill(directory: Path, prospect: Prospect, settings: ConnectionSettings, tri
         )
     with Database(settings, "restore") as database:
         database.execute("ANALYZE")  # a restored table has no statistics, and the first queries would suffer
-
-
-def swap(other: ConnectionSettings, live: str, new: str, kept: str) -> int:
-    """Give the new database the live one's name, and the live one another, in one transaction.
-
-    :param other: a third database of that server.
-    :returns: the OID of the one that is live now.
-    :raises MultischemaError: when sessions of the live database do not end; nothing was changed then.
-    """
-    with Database(other, "restore") as database, Database(other, "restore sessions") as ender:
-        oids = {name: database.value("SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = %s", (name,)) for name in (live, new)}
-        for attempt in range(ATTEMPTS):
-            try:
-                with _sessions_ending(ender, oids), database.transaction():
-                    # This takes a lock that whoever connects waits for; so nobody comes in any more, and who is in is being ended.
-                    database.execute(statement("ALTER DATABASE {} RENAME TO {}", Name(live), Name(kept)))
-                    database.execute(statement("ALTER DATABASE {} RENAME TO {}", Name(new), Name(live)))
-                    database.execute(statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", Name(kept)))
-                return int(oids[new])
-            except ServerRefused as error:
-                if error.sqlstate == CONNECTION_LOST and _is_live(other, live, oids[new]):
-                    return int(oids[new])
-                if error.sqlstate != OBJECT_IN_USE or attempt == ATTEMPTS - 1:
-                    raise _not_swapped(database, live, error) from error
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _is_live(other: ConnectionSettings, live: str, oid: int) -> bool:
-    """Whether the swap was committed, although its answer did not come."""
-    with Database(other, "restore") as database:
-        return bool(database.value("SELECT oid = %s::oid FROM pg_catalog.pg_database WHERE datname = %s", (oid, live)))
-
-
-def _not_swapped(database: Database, live: str, error: ServerRefused) -> MultischemaError:
-    left = "; ".join(f"pid {pid}, {user} {application}" for pid, user, application in database.rows(_SESSIONS, (live,)))
-    return MultischemaError(
-        f"The restored database could not take the place of {live}: {error.found}" + (f" Still connected: {left}." if left else ""),
-        error.why or "A database with sessions in it cannot be renamed. They are ended; these did not end, or this role may not end them.",
-        error.remedy or "End them (a superuser can end any), stop what connects again and again, then run it again.",
-    )
-
-
-@contextlib.contextmanager
-def _sessions_ending(ender: Database, oids: Mapping[str, int]) -> Iterator[None]:
-    """End every session of these databases, again and again, while something waits for that.
-
-    :param oids: by the names that they have until then.
-    """
-    enough = threading.Event()
-
-    def end() -> None:
-        while True:
-            with contextlib.suppress(ServerRefused):  # not ours to end: the rename says who is left
-                for name, oid in oids.items():
-                    ender.execute(_END, (oid, name))
-            if enough.wait(END_EVERY_S):
-                return
-
-    thread = threading.Thread(target=end, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        thread.join()
 
 
 def _require_own(manifest: Manifest, here: DatabaseIdentity) -> None:

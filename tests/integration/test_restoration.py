@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils import restoration
+from ansible_collections.dbops.multischema.plugins.module_utils import database_swap
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_manifest import PLAIN
 from ansible_collections.dbops.multischema.plugins.module_utils.backup_verification import Trial
 from ansible_collections.dbops.multischema.plugins.module_utils.connection import ConnectionSettings, parse_url
@@ -264,7 +264,7 @@ def test_who_comes_in_once_the_names_are_swapped_stays(live: Target) -> None:
     live.server.create_database(new)
     oids = {name: int(other.value("SELECT oid FROM pg_database WHERE datname = %s", (name,))) for name in (live.name, new)}
     ender = Counting(settings(other), "test")
-    with ender, restoration._sessions_ending(ender, oids):
+    with ender, database_swap._sessions_ending(ender, oids):
         swapped = (
             f'ALTER DATABASE "{live.name}" RENAME TO "{live.name}_before_restore_0"',
             f'ALTER DATABASE "{new}" RENAME TO "{live.name}"',
@@ -278,13 +278,13 @@ def test_who_comes_in_once_the_names_are_swapped_stays(live: Target) -> None:
 
 def test_killed_at_any_statement_the_database_is_the_old_one_or_the_new_one(live: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     live.execute(*LATER)
-    monkeypatch.setattr(restoration, "Database", Swapping)
+    monkeypatch.setattr(database_swap, "Database", Swapping)
     other, new, kept = settings(live).in_database("postgres"), f"{live.name}_restoring_0", f"{live.name}_before_restore_0"
     seen = []
     for statements in range(30):
         live.server.create_database(new, live.name)
         Target(live.server, new).execute("DROP TABLE public.orders", MAKE[0], MAKE[1])
-        killed = Core.killed_after(statements, lambda: restoration.swap(other, live.name, new, kept))
+        killed = Core.killed_after(statements, lambda: database_swap.swap(other, live.name, new, kept))
         # What it has sent last may be to end whoever is in the database: us, by now.
         wait_until(lambda: our_sessions(Target(live.server, "postgres")) == 0, "the server has noticed its end")
         found = rows(live)
