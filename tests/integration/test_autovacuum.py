@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -127,6 +129,38 @@ def test_an_ordinary_autovacuum_gives_way(empty: Target, granted: tuple[str, ...
     else:
         assert core.long_attempts, "no attempt has waited for deadlock_timeout"
         assert stall > max(core.long_attempts) / 2, "the probe has not seen it"
+
+
+@pytest.mark.majors(18)
+def test_a_worker_that_stands_still_when_the_server_tells_it_to_end_gives_way_a_moment_later(
+    empty: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for one that prevents wraparound, which a role without pg_monitor could not tell from it."""
+    core = migration(empty, "")
+    empty.execute("DELETE FROM notes")
+    rows, stopped, looks = _Limited.rows, list[int](), list[str]()
+
+    def beside_one_that_stands_still(database: _Limited, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        if f"SET LOCAL lock_timeout = {DEADLOCK_TIMEOUT_S}" in query and not stopped:
+            stopped.append(pid)
+            os.kill(pid, signal.SIGSTOP)
+        elif "pg_stat_progress_vacuum" in query and stopped:
+            looks.append(query)
+            if len(looks) == 3:
+                os.kill(pid, signal.SIGCONT)
+        return rows(database, query, parameters)
+
+    monkeypatch.setattr(_Limited, "rows", beside_one_that_stands_still)
+    with autovacuum(empty) as pid:
+        try:
+            core.apply()
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.kill(pid, signal.SIGCONT)
+    assert stopped == [pid]
+    assert core.long_attempts
+    assert core.left() == []
+    assert disagreements(empty, ["past"]) == []
 
 
 @pytest.mark.parametrize("granted", [(), ("pg_monitor",), ("",)], ids=["superuser", "pg_monitor", "ordinary"])
