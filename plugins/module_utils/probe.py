@@ -166,7 +166,9 @@ class Probe:
         if self._database is not None:
             if self.off is None:
                 self._thread.join(BEYOND_MS / 1000)
-            self._database.close()
+            self._database.close()  # of a read that is still on its way it waits for the end
+            if self.off is None:
+                self._thread.join(BEYOND_MS / 1000)
 
     def __enter__(self) -> Probe:
         return self

@@ -242,7 +242,8 @@ class Relocator:
         outcome = self.unfinished = Outcome(step.id, step.title)
         earlier = self._earlier.get(step.id, NO_HEAD_START)
         started = time.monotonic()
-        way, long_attempt, singly = MakingWay(self.database, step), False, not self._may_be_sent_whole(step)
+        way = MakingWay(self.database, step, lambda: self._find_blockers(step))
+        long_attempt, singly = False, not self._may_be_sent_whole(step)
         while True:
             self._renew()
             attempt_started = time.monotonic()

@@ -13,7 +13,10 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from tests.integration.databases import Target, wait_until
+from tests.integration.databases import PATIENCE_S, Target, wait_until
+
+# In `pg_stat_activity`: the reader that the product has beside its work.
+OUR_PROBE = "datname = current_database() AND application_name = 'dbops.multischema probe'"
 
 
 @contextlib.contextmanager
@@ -29,38 +32,66 @@ def blocker(target: Target, statement: str, **options: Any) -> Iterator[tuple[in
 
 
 class Reader:
-    """Reads one table in a loop, and remembers how long the longest read took.
+    """Reads one table in a loop, and remembers how long the longest read took. When it is entered, it has read once.
 
     ``longest_s`` and ``errors`` are final after the ``with`` block.
+
+    :param query: what it reads, instead of counting the rows.
     """
 
-    def __init__(self, target: Target, schema: str, table: str) -> None:
+    def __init__(self, target: Target, schema: str, table: str, query: str | None = None) -> None:
         self.target = target
-        self.query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
+        self.query = query or sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
         self.longest_s = 0.0
         self.reads = 0
+        self.pid: int | None = None
         self.errors: list[str] = []
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def _read(self) -> None:
-        with self.target.session() as connection, connection.cursor() as cursor:
-            while not self._stop.wait(0.005):
-                started = time.monotonic()
-                try:
-                    cursor.execute(self.query)
-                except psycopg2.Error as error:
-                    self.errors.append(str(error))
-                self.longest_s = max(self.longest_s, time.monotonic() - started)
-                self.reads += 1
+    def _work(self) -> None:
+        try:
+            with self.target.session() as connection, connection.cursor() as cursor:
+                self.pid = connection.info.backend_pid
+                while not connection.closed and not self._stop.wait(0.005):
+                    self._read(cursor)
+        except BaseException as error:
+            self.errors.append(str(error))
+
+    def _read(self, cursor: Any) -> None:
+        started = time.monotonic()
+        try:
+            cursor.execute(self.query)
+        except psycopg2.Error as error:
+            self.errors.append(str(error))
+        self.longest_s = max(self.longest_s, time.monotonic() - started)
+        self.reads += 1
+
+    def is_let_through(self, times: int = 3) -> None:
+        """Wait until it has stood behind a run that waits for a lock, and got its answer all the same; so often.
+
+        To be called while the one stands there whom the run waits for: a reader that has to wait for that one gets no answer. No time
+        is measured for it, which on a busy machine would be the machine's own.
+        """
+        behind = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) AND application_name LIKE 'dbops%%'"
+        for _ in range(times):
+            wait_until(lambda: self.target.value(behind, (self.pid,)) > 0, "a reader stands behind the run")
+            self.goes_on()
+
+    def goes_on(self) -> None:
+        """Wait until it has got an answer after this moment."""
+        answered = self.reads
+        wait_until(lambda: self.reads > answered, "a reader gets its answer")
 
     def __enter__(self) -> Self:
         self._thread.start()
+        wait_until(lambda: self.reads > 0 or bool(self.errors), "a reader has begun")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE_S)
+        assert error is not None or not self._thread.is_alive(), "a reader has not come back"
 
 
 class Background(threading.Thread):
@@ -81,20 +112,25 @@ class Background(threading.Thread):
 
     def finish(self) -> None:
         """Wait for the end, and raise what was raised."""
-        self.join(60)
-        assert not self.is_alive()
+        self.join(2 * PATIENCE_S)
+        assert not self.is_alive(), "the work beside the test does not end"
         if self.error is not None:
             raise self.error
 
 
-def wait_for_an_attempt(target: Target, seconds: float = 0.5) -> None:
-    """Until a run waits for a lock; and then for so long again, in which it tries more often.
+def wait_for_an_attempt(target: Target) -> None:
+    """Until a run waits for a lock.
 
     :raises AssertionError: when none does.
     """
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dbops%' AND wait_event_type = 'Lock'"
     wait_until(lambda: target.value(waiting) > 0, "a run waits for a lock")
-    time.sleep(seconds)
+
+
+def wait_for_the_probe(target: Target, table: str) -> None:
+    """Until the reader beside the move has read this table, or has been refused. It reads on for as long as the step is tried."""
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE {OUR_PROBE} AND state = 'idle' AND query LIKE %s"
+    wait_until(lambda: target.value(query, (f"SELECT 1 FROM %{table}%",)) > 0, f"the probe reads {table}")
 
 
 def our_sessions(target: Target) -> int:
@@ -104,3 +140,12 @@ def our_sessions(target: Target) -> int:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dbops.multischema%'"
         )
     )
+
+
+def wait_until_alone(target: Target) -> None:
+    """Until sessions whose programs have ended are gone as well, those of pg_dump among them."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend'"
+    )
+    wait_until(lambda: target.value(others) == 0, "all other sessions have ended")

@@ -13,12 +13,16 @@ from tests.integration.placements import SHOP, SHOP_SQL, SHOP_TARGETS
 
 pytestmark = pytest.mark.own_roles("an ordinary role connects, with hostile settings of its own")
 ROLE = "stubborn"
+# So long that none of them ends a session which has just begun, before it has set its own: what is in force then is looked at.
+TIMEOUTS = {
+    "statement_timeout": "'20s'",
+    "lock_timeout": "'19s'",
+    "idle_in_transaction_session_timeout": "'18s'",
+    "idle_session_timeout": "'17s'",
+    "transaction_timeout": "'21s'",
+}
 HOSTILE = {
-    "statement_timeout": "'200ms'",
-    "lock_timeout": "'1ms'",
-    "idle_in_transaction_session_timeout": "'50ms'",
-    "idle_session_timeout": "'300ms'",
-    "transaction_timeout": "'400ms'",
+    **TIMEOUTS,
     "search_path": "evil, pg_catalog",
     "default_transaction_isolation": "serializable",
     "default_transaction_deferrable": "on",
@@ -72,6 +76,9 @@ def test_settings_of_a_role_or_a_database_change_nothing(shop: Core, whose: str)
         try:
             now = shop.plan()
             assert (now.steps, now.findings) == (plan.steps, plan.findings)
+            with shop.connect() as database:
+                in_force = {name: database.value("SELECT current_setting(%s)", (name,)) for name in TIMEOUTS if name in known}
+            assert set(in_force.values()) == {"0"}, in_force
             shop.apply()
             assert shop.left() == []
             shop.roll_back()

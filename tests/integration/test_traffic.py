@@ -16,6 +16,9 @@ pytestmark = [pytest.mark.playbook, pytest.mark.majors(15, 18)]
 def test_no_statement_fails_from_phase_1_to_the_rollback(playbooks: Playbooks, capsys: pytest.CaptureFixture[str]) -> None:
     target = playbooks.target
     before = target.server.dump_schema(target.name)
+    # Where a step stands still while it holds a table and wants a sequence, the application looks for a deadlock after this, and would be
+    # its victim: a step lets go after 50 ms, unless its machine stands still for as long.
+    target.execute(f"ALTER DATABASE {target.name} SET deadlock_timeout = '10s'")
     planned(playbooks)
     with Traffic(target.superuser_url, workers=4, pause_s=0.03) as traffic:
         wait_until(lambda: traffic.report.transactions > 20, "the traffic flows")

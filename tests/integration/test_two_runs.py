@@ -12,8 +12,8 @@ from tests.integration.databases import Target, wait_until
 from tests.integration.evidence import JOURNAL, disagreements, journaled, require_same, state
 from tests.integration.head_start import ready
 from tests.integration.placements import SAMPLE_TARGETS, SHOP, SHOP_SQL, SHOP_TARGETS, sample_steps
-from tests.integration.playbooks import Playbooks
-from tests.integration.probes import blocker
+from tests.integration.playbooks import LIMIT_S, Playbooks
+from tests.integration.probes import blocker, wait_until_alone
 
 
 @pytest.mark.playbook
@@ -23,7 +23,7 @@ def test_a_second_run_is_refused_and_told_who_is_at_work(playbooks: Playbooks) -
     ready(playbooks)
     with blocker(target, "SELECT FROM students LIMIT 1"):
         first = playbooks.start("phase2")
-        wait_until(lambda: "In front:" in first.stderr() or not first.alive(), "the first run waits")
+        wait_until(lambda: "In front:" in first.stderr() or not first.alive(), "the first run waits", LIMIT_S)
         holder = target.value(f"SELECT holder FROM {JOURNAL}.lease")
         assert f"pid {first.process.pid}" in holder
         for name in ("phase2", "rollback"):
@@ -43,7 +43,7 @@ def test_of_two_that_start_together_exactly_one_works(playbooks: Playbooks) -> N
     ready(playbooks)
     with blocker(target, "SELECT FROM students LIMIT 1"):
         both = [playbooks.start("phase2"), playbooks.start("phase2")]
-        wait_until(lambda: not all(running.alive() for running in both), "one of the two has ended")
+        wait_until(lambda: not all(running.alive() for running in both), "one of the two has ended", LIMIT_S)
         (loser,) = [running for running in both if not running.alive()]
         loser.wait().refused("Another run", f"@{socket.gethostname()}, pid ")
         assert disagreements(target, SAMPLE_TARGETS) == []
@@ -63,7 +63,9 @@ def shop(empty: Target) -> Core:
 @pytest.mark.majors(16)
 def test_the_lease_of_a_killed_run_is_waited_for(shop: Core) -> None:
     before = state(shop.target)
-    assert shop.killed_after(45, shop.applying())
+    applying = shop.applying()
+    wait_until_alone(shop.target)  # a run that has to wait for sessions that are ending sends other messages
+    assert shop.killed_after(45, applying)
     done = len(journaled(shop.target))
     # The lease names the parent of the process that died; make it name that process, as with a killed ansible-playbook.
     dead = os.fork()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dbops.multischema.plugins.module_utils import relocation
+from ansible_collections.dbops.multischema.plugins.module_utils import making_way, relocation
 from tests.unit.fake_relocation import Clock
 
 
@@ -12,4 +12,5 @@ from tests.unit.fake_relocation import Clock
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(relocation, "time", made)
+    monkeypatch.setattr(making_way, "time", made)
     return made

@@ -89,6 +89,23 @@ def test_a_vacuum_that_outlives_the_long_attempt_is_refused_and_not_waited_for_a
     assert limits == ["SET LOCAL lock_timeout = 50", "SET LOCAL lock_timeout = 1300"]
 
 
+def test_a_vacuum_that_ends_a_moment_after_the_long_attempt_has_given_way(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has told it to end, and its process has not had its turn yet."""
+    database = Server(*[LOCK_TIMEOUT] * 2, blockers=[holder(**HIDDEN)], pg_cancel_backend=refusal("42501"))
+    sleep = clock.sleep
+
+    def asleep(seconds: float) -> None:
+        sleep(seconds)
+        if database.left == [] and clock.now > 1002.0:
+            database.answers["pg_locks"] = []
+
+    monkeypatch.setattr(clock, "sleep", asleep)
+    (outcome,) = relocator(database).apply([STEP])
+    assert outcome.attempts == 3
+    limits = [text.split(";")[0] for text in database.sent if text.startswith("SET LOCAL lock_timeout")]
+    assert limits == [f"SET LOCAL lock_timeout = {limit}" for limit in (50, 1300, 50)]
+
+
 def test_readers_that_come_and_go_do_not_protect_a_vacuum(clock: Clock) -> None:
     database = Server(LOCK_TIMEOUT, blockers=[holder(**VACUUM), holder(pid=8, age=-1.0)])
     assert [outcome.cancelled for outcome in relocator(database).apply([STEP])] == [1]
