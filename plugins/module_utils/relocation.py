@@ -306,8 +306,14 @@ class Relocator:
         return False
 
     def _renew(self) -> None:
+        """Say that the run lives, now and then. What a step is tried again for holds this up as well, until the next time."""
         if time.monotonic() - self._renewed > RENEW_EVERY_S:
-            self.journal.renew_lease(self.run)
+            try:
+                self.journal.renew_lease(self.run)
+            except ServerRefused as error:
+                if error.sqlstate not in RETRIED:
+                    raise
+                return
             self._renewed = time.monotonic()
 
     # --- the content of a step's transaction ---

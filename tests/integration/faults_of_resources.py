@@ -5,18 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from tests.integration.databases import Target, end_session
 from tests.integration.faults import ALONE, BEFORE_BEGIN, IMPATIENT, Fault
+from tests.integration.probes import LITTLE_ROOM, fill_the_lock_table
 from tests.support.disk import SmallDisk, why_not
 from tests.support.servers import Server
-
-if TYPE_CHECKING:
-    pass
 
 TABLESPACE = "small"
 SEGMENT = 1 << 20  # of WAL, in bytes
@@ -31,7 +27,7 @@ class LocksFull(Fault):
     how = "another session takes advisory locks until the server has no room for a lock (max_locks_per_transaction = 10)"
     answer = "tries again until the step's deadline, then fails and says what fills the lock table"
     way_on = "let those sessions end, or raise `max_locks_per_transaction`; the same playbook"
-    settings = {"max_locks_per_transaction": "10", "max_connections": "60", "max_prepared_transactions": "0"}  # noqa: RUF012
+    settings = LITTLE_ROOM
     always = False  # what needs no lock in the shared table goes through
     places = (BEFORE_BEGIN,)
     pace = IMPATIENT
@@ -41,11 +37,7 @@ class LocksFull(Fault):
 
     def strike(self) -> None:
         """Take all that are left."""
-        self._holder = self.fate.target.server.connect(self.fate.target.name)
-        self._holder.autocommit = True
-        with contextlib.suppress(psycopg2.errors.OutOfMemory), self._holder.cursor() as cursor:
-            cursor.execute("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 10000000) n")
-            raise AssertionError("the lock table did not become full")
+        self._holder = fill_the_lock_table(self.fate.target)
 
     def heal(self, target: Target) -> None:
         """Let go."""

@@ -18,6 +18,8 @@ from tests.integration.databases import PATIENCE_S, Target, wait_until
 # In `pg_stat_activity`: the reader that the product has beside its work.
 OUR_PROBE = "datname = current_database() AND application_name = 'dbops.multischema probe'"
 
+LITTLE_ROOM = {"max_locks_per_transaction": "10", "max_connections": "60", "max_prepared_transactions": "0"}
+
 
 @contextlib.contextmanager
 def blocker(target: Target, statement: str, **options: Any) -> Iterator[tuple[int, Connection]]:
@@ -29,6 +31,16 @@ def blocker(target: Target, statement: str, **options: Any) -> Iterator[tuple[in
         yield connection.info.backend_pid, connection
     finally:
         connection.close()
+
+
+def fill_the_lock_table(target: Target) -> Connection:
+    """A session that holds as many locks as the server has room for; few, where it has ``LITTLE_ROOM``."""
+    connection = target.server.connect(target.name)
+    connection.autocommit = True
+    with contextlib.suppress(psycopg2.errors.OutOfMemory), connection.cursor() as cursor:
+        cursor.execute("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 10000000) n")
+        raise AssertionError("the lock table did not become full")
+    return connection
 
 
 class Reader:

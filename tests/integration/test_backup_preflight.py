@@ -25,9 +25,9 @@ CHECKLIST = {"backup": {"required": True}, "replica": WAIVED, "maintenance_windo
 def test_phase_1_accepts_a_proved_backup_and_preflight_says_why_others_do_not_count(playbooks: Playbooks) -> None:
     shelf = playbooks.artifacts / "backups" / "sandbox" / HOST
     taken = backups.take(playbooks.target, shelf)
-    older = shelf / f"20290101T000000Z-shop-{taken.name[-4:]}"
+    older = shelf / f"29990101T000000Z-shop-{taken.name[-4:]}"
     shutil.copytree(taken, older)
-    write_manifest(older, replace(read_backup(taken), name=older.name, ended_at="2029-01-01T00:00:00Z"))
+    write_manifest(older, replace(read_backup(taken), name=older.name, ended_at="2999-01-01T00:00:00Z"))
     words = ("checklist, backup", f"{taken.name}: nobody has restored it", f"{older.name}: it is from the future", "playbooks/backup.yml")
     playbooks.run("preflight", multischema_checklist=CHECKLIST).refused(*words)
     verify(taken, BY_RESTORE, backups.trial(playbooks.target.server))

@@ -7,19 +7,22 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import connection as Connection
 
+from ansible_collections.dbops.multischema.plugins.module_utils import relocation
 from ansible_collections.dbops.multischema.plugins.module_utils.errors import ConfigurationError, StepFailed
 from ansible_collections.dbops.multischema.plugins.module_utils.journal import Journal
 from ansible_collections.dbops.multischema.plugins.module_utils.lock_budget import PER_STEP, locks_of
 from ansible_collections.dbops.multischema.plugins.module_utils.postgres import Database
 from ansible_collections.dbops.multischema.plugins.module_utils.readiness import Question, prepared_transactions
-from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace
+from ansible_collections.dbops.multischema.plugins.module_utils.relocation import Pace, Relocator
 from ansible_collections.dbops.multischema.plugins.plugin_utils import slices
 from tests.integration.core import Core
-from tests.integration.databases import Target, wait_until
+from tests.integration.databases import Target, end_session, new_database, wait_until
 from tests.integration.evidence import disagreements, journaled
 from tests.integration.placements import SHOP, SHOP_SQL
-from tests.integration.probes import Background, Reader, blocker
+from tests.integration.probes import LITTLE_ROOM, Background, Reader, blocker, fill_the_lock_table
+from tests.support.servers import Server
 
 # Without autovacuum, which would do the work of the VACUUM before it begins, or stand in front itself.
 NOTES = """
@@ -291,3 +294,30 @@ def test_a_step_that_one_of_several_workers_waits_for_has_a_deadline_too(empty: 
     assert [empty.value(places, (name,)) for name in ("customers", "orders")] == ["sales", "public"]
     core.apply(workers=2)
     assert core.left() == []
+
+
+@pytest.mark.no_role("what is full is the server's, whoever connects")
+def test_a_run_that_cannot_even_say_that_it_lives_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lease lasts longer than two renewals that fail, and the step has a deadline of its own."""
+    monkeypatch.setattr(relocation, "RENEW_EVERY_S", 0.0)
+    renew, held_up, greedy = Relocator._renew, list[float](), list[Connection]()
+    with Server(major=18, fsync=False, settings=LITTLE_ROOM) as server:
+        target = new_database(server)
+        target.execute(SHOP_SQL)
+
+        def renewed(work: Relocator) -> None:
+            """Before its first renewal the lock table is full; after two that have failed there is room again."""
+            if not greedy:
+                greedy.append(fill_the_lock_table(target))
+            last = work._renewed
+            renew(work)
+            if work._renewed == last:
+                held_up.append(last)
+                if len(held_up) == 2:
+                    end_session(greedy[0])
+
+        monkeypatch.setattr(Relocator, "_renew", renewed)
+        core = Core(target, SHOP, Pace(50, 30))
+        core.apply()
+        assert core.left() == []
+    assert len(held_up) == 2

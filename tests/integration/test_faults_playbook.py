@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from tests.integration.core import Core
@@ -18,7 +16,7 @@ from tests.integration.faults_of_resources import DiskFull
 from tests.integration.head_start import ready
 from tests.integration.placements import SAMPLE_TARGETS, sample
 from tests.integration.playbooks import Playbooks, Running
-from tests.integration.probes import blocker, our_sessions
+from tests.integration.probes import blocker, fill_the_lock_table, our_sessions
 from tests.sample import load
 from tests.support.disk import SmallDisk
 from tests.support.network import DistantServer, Network
@@ -114,14 +112,11 @@ def test_a_full_lock_table_is_said_in_words(playbooks: Playbooks) -> None:
     target = playbooks.target
     before = state(target)
     ready(playbooks)
-    greedy = target.server.connect(target.name)
-    greedy.autocommit = True
+    with blocker(target, IN_THE_WAY):
+        running = playbooks.start("phase2", multischema_deadline_s=30)
+        _waits(running)
+        greedy = fill_the_lock_table(target)
     try:
-        with blocker(target, IN_THE_WAY):
-            running = playbooks.start("phase2", multischema_deadline_s=30)
-            _waits(running)
-            with suppress(psycopg2.errors.OutOfMemory), greedy.cursor() as cursor:
-                cursor.execute("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 10000000) n")
         running.wait().refused("out of shared memory", "max_locks_per_transaction", "pg_locks", "What to do")
     finally:
         end_session(greedy)
