@@ -85,10 +85,17 @@ class Reader:
         To be called while the one stands there whom the run waits for: a reader that has to wait for that one gets no answer. No time
         is measured for it, which on a busy machine would be the machine's own.
         """
-        behind = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) AND application_name LIKE 'dbops%%'"
-        for _ in range(times):
-            wait_until(lambda: self.target.value(behind, (self.pid,)) > 0, "a reader stands behind the run")
-            self.goes_on()
+        behind = "SELECT FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) AND application_name LIKE 'dbops%%'"
+        # On one connection: the run stands there for 50 ms, in which a look that has to connect first could come too late.
+        with self.target.session() as connection, connection.cursor() as cursor:
+
+            def stands_behind() -> bool:
+                cursor.execute(behind, (self.pid,))
+                return cursor.rowcount > 0
+
+            for _ in range(times):
+                wait_until(stands_behind, "a reader stands behind the run")
+                self.goes_on()
 
     def goes_on(self) -> None:
         """Wait until it has got an answer after this moment."""
