@@ -16,6 +16,8 @@ description:
   - Then both are renamed in one transaction, while sessions of the live database are ended and new ones wait. The old database is kept
     under a dated name, and takes no connections until somebody allows them or removes it.
   - Whatever fails before that, the live database is as it was, its sessions go on, and nothing of the new one is left.
+  - Where the connection is lost at the swap itself, the server is asked what has become of it; where it does not answer, the error
+    says how to look, and nothing is dropped.
   - A backup by pgbackrest, which is of a whole cluster, is recovered in a throwaway server first, to the recorded instant or to a point
     in time; from there the one database is taken.
   - Subscriptions are not restored, and replication slots stay with the old database.

@@ -73,7 +73,8 @@ def _head(plan: Plan, name: str, when: str) -> Iterator[str]:
     yield from _prose(
         "It waits for the worker, and moves each table when the worker has come to that point. It can be run again, and it leaves alone "
         "what is not there. Never create one of the tables anew here instead of moving it: a table that the subscription does not know "
-        "is skipped without an error. No REFRESH PUBLICATION is needed: a subscription knows its tables by OID."
+        "is skipped without an error. No REFRESH PUBLICATION is needed: a subscription knows its tables by OID. That the worker has come "
+        "to a table is told by its error: do not restart the publisher while this runs, for any other error is taken for that."
     )
 
 
